@@ -1,0 +1,110 @@
+//! `cdarts show`.
+
+use std::path::{Path, PathBuf};
+
+use cdarts_runs::{Manifest, RunFolder, atomic};
+use cdarts_search::Preset;
+use cdarts_space::{ImageShape, NetworkPlan, PUBLISHED, cost, drawing};
+use clap::Args;
+
+use super::{genotype, launch};
+use crate::error::CliError;
+use crate::exit::Exit;
+use crate::summary::row;
+use crate::terminal;
+use crate::wording::count;
+
+/// Show a genotype: its two cells, and the size of the network made of them
+///
+/// The size is that of the run's found network, or of the network that CIFAR-10 results are published with (36
+/// channels, 20 cells); `cdarts cost` counts others.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  cdarts show cdarts-cifar
+  cdarts show runs/2026-11-24-digits-s1 --svg cells.svg
+  cdarts show genotype.txt --dot cells.dot
+  cdarts show \"Genotype(normal=[...], ...)\"
+  cdarts show --list")]
+pub struct ShowArgs {
+    /// Name of a published genotype, a file, a run's folder, or the genotype itself
+    #[arg(value_name = "GENOTYPE", required_unless_present = "list")]
+    what: Option<String>,
+
+    /// Draw it as SVG
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+
+    /// Write it as Graphviz source
+    #[arg(long, value_name = "FILE")]
+    dot: Option<PathBuf>,
+
+    /// Print only its text, in the form that genotypes are published in
+    #[arg(long)]
+    text: bool,
+
+    /// List the published genotypes
+    #[arg(long, conflicts_with_all = ["what", "svg", "dot", "text"])]
+    list: bool,
+}
+
+impl ShowArgs {
+    pub fn run(&self) -> Result<Exit, CliError> {
+        let Some(what) = &self.what else { return list() };
+        let given = genotype::read(what)?;
+        let genotype = &given.genotype;
+        if self.text {
+            terminal::result(&genotype.to_string())?;
+        } else {
+            terminal::result(&described(&given)?)?;
+        }
+        write(self.svg.as_deref(), || drawing::svg(genotype))?;
+        write(self.dot.as_deref(), || drawing::dot(genotype))?;
+        Ok(Exit::Done)
+    }
+}
+
+fn list() -> Result<Exit, CliError> {
+    let width = PUBLISHED.iter().map(|known| known.name.len()).max().unwrap_or(0);
+    let lines: Vec<String> =
+        PUBLISHED.iter().map(|known| format!("{:<width$}  {}", known.name, known.origin)).collect();
+    terminal::result(&lines.join("\n"))?;
+    Ok(Exit::Done)
+}
+
+fn write(path: Option<&Path>, content: impl FnOnce() -> String) -> Result<(), CliError> {
+    let Some(path) = path else { return Ok(()) };
+    atomic::write(path, content().as_bytes())?;
+    terminal::tell(&format!("wrote {}", path.display()));
+    Ok(())
+}
+
+fn described(given: &genotype::Given) -> Result<String, CliError> {
+    let (plan, network) = match &given.run {
+        Some(run) => (found_network(run)?, "the run's found network"),
+        None => (published_network()?, "36 channels, 20 cells, CIFAR-10"),
+    };
+    let cost = cost::evaluation_network(&plan, std::slice::from_ref(&given.genotype), true)?;
+    Ok([
+        given.origin.clone(),
+        String::new(),
+        drawing::text(&given.genotype),
+        row("network", network),
+        row("parameters", &count(cost.params)),
+        row("multiply-adds", &format!("{} an image", count(cost.macs))),
+    ]
+    .join("\n"))
+}
+
+fn found_network(run: &Path) -> Result<NetworkPlan, CliError> {
+    let folder = RunFolder::view(run)?;
+    let data = Manifest::load(&folder.manifest_path())?.data;
+    let [channels, height, width] = data.shape;
+    let config = launch::own_configuration(&folder)?;
+    Ok(config.retrain_spec(ImageShape { channels, height, width }, data.classes.len()).plan()?)
+}
+
+fn published_network() -> Result<NetworkPlan, CliError> {
+    let image = ImageShape { channels: 3, height: 32, width: 32 };
+    Ok(Preset::Official.config().retrain_spec(image, 10).plan()?)
+}

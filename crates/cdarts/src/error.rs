@@ -1,0 +1,155 @@
+//! What can go wrong in the program itself, and how each error of the libraries ends it.
+
+use std::io;
+use std::path::PathBuf;
+
+use cdarts_data::DataError;
+use cdarts_runs::RunsError;
+use cdarts_search::SearchError;
+use cdarts_space::SpaceError;
+
+use crate::exit::Exit;
+
+/// An error that ends the program, with a remedy where one is known ([`CliError::hint`]).
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    // Arguments
+    /// A text that names or describes no genotype.
+    #[error("`{given}` is no published genotype, file, run folder or genotype text")]
+    NoGenotype {
+        /// The argument.
+        given: String,
+        /// The most similar published name.
+        nearest: Option<&'static str>,
+    },
+    /// A text that was to be a genotype and is not.
+    #[error("{origin} does not hold a genotype: {reason}")]
+    BadGenotype {
+        /// The file, or "the argument".
+        origin: String,
+        /// What is wrong with it.
+        reason: SpaceError,
+    },
+    /// A run that has not ended its first cycle.
+    #[error("the run {path} has no genotype yet")]
+    NoGenotypeYet {
+        /// The run's folder.
+        path: PathBuf,
+    },
+    /// A path that cannot be written into a configuration.
+    #[error("the path {path} is not valid UTF-8")]
+    PathNotUtf8 {
+        /// The path.
+        path: PathBuf,
+    },
+
+    // Resuming
+    /// Options that contradict the run to be resumed.
+    #[error("the run {path} was started with another configuration: {}", .differences.join("; "))]
+    OtherConfiguration {
+        /// The run's folder.
+        path: PathBuf,
+        /// Key by key, both sides.
+        differences: Vec<String>,
+    },
+
+    // Input and output
+    /// The operating system refused; its message carries the path.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// Results could not be written to standard output.
+    #[error("cannot write to standard output")]
+    Output(#[source] io::Error),
+    /// Signals could not be taken over.
+    #[error("cannot listen for Ctrl-C")]
+    Signals(#[from] ctrlc::Error),
+    /// The threads could not be started.
+    #[error("cannot start {threads} threads")]
+    Threads {
+        /// How many were asked for.
+        threads: usize,
+        /// The reason.
+        source: rayon::ThreadPoolBuildError,
+    },
+    /// A result has no JSON form.
+    #[error("cannot write the result as JSON")]
+    Json(#[from] serde_json::Error),
+
+    // Libraries
+    /// Configuration, training, a found network.
+    #[error(transparent)]
+    Search(#[from] SearchError),
+    /// Images.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Genotypes and network layouts.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// Run folders.
+    #[error(transparent)]
+    Runs(#[from] RunsError),
+}
+
+impl CliError {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::NoGenotype { nearest: Some(nearest), .. } => {
+                return Some(format!("did you mean `{nearest}`?"));
+            }
+            Self::NoGenotype { nearest: None, .. } => "`cdarts show --list` names the published ones",
+            Self::BadGenotype { .. } => "`cdarts show cdarts-cifar --text` prints one as an example",
+            Self::NoGenotypeYet { path } => {
+                return Some(format!("go on with it: cdarts search --resume {}", quoted(path)));
+            }
+            Self::OtherConfiguration { .. } => {
+                "leave those options out to go on with the run as it is, or start a new run without --resume"
+            }
+            Self::Search(SearchError::OtherData { .. }) => {
+                "`labels.txt` in the run's bundle lists the classes; class folders need the same names"
+            }
+            Self::Search(error) => return error.hint(),
+            Self::Data(error) => return error.hint(),
+            Self::Runs(error) => return error.hint(),
+            _ => return None,
+        };
+        Some(hint.to_owned())
+    }
+
+    /// How the program ends with it.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::NoGenotype { .. }
+            | Self::BadGenotype { .. }
+            | Self::PathNotUtf8 { .. }
+            | Self::OtherConfiguration { .. }
+            | Self::Space(_) => Exit::Usage,
+            Self::Search(error) => exit_of(error),
+            _ => Exit::Failed,
+        }
+    }
+}
+
+fn exit_of(error: &SearchError) -> Exit {
+    match error {
+        SearchError::ConfigSyntax { .. }
+        | SearchError::ConfigSetting { .. }
+        | SearchError::ConfigKey { .. }
+        | SearchError::ConfigType { .. }
+        | SearchError::ConfigValue { .. }
+        | SearchError::Device { .. }
+        | SearchError::Space(_) => Exit::Usage,
+        _ => Exit::Failed,
+    }
+}
+
+/// A path as it can be typed into a shell.
+pub fn quoted(path: &std::path::Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-+=:,@%".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}

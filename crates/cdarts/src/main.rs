@@ -1,0 +1,27 @@
+//! The `cdarts` program: reads the command line, does what it says, and ends with a number that says how it went.
+
+mod cli;
+mod error;
+mod exit;
+mod interrupt;
+mod progress;
+mod summary;
+mod terminal;
+mod wording;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use cli::Cli;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let exit = Cli::parse().command.run().unwrap_or_else(|error| {
+        terminal::report(&error);
+        error.exit()
+    });
+    exit.into()
+}

@@ -1,0 +1,279 @@
+//! Batches in the order of an epoch, prepared ahead of their use on a background thread.
+
+use std::{
+    fmt,
+    iter::FusedIterator,
+    mem, panic,
+    sync::{
+        Arc,
+        mpsc::{Receiver, sync_channel},
+    },
+    thread::{self, JoinHandle},
+};
+
+use rand::seq::SliceRandom;
+
+use crate::{
+    Augment, DataError, Images, Normalisation,
+    augment::Drawn,
+    normalisation::check_indices,
+    seeding::{Purpose, generator},
+};
+
+/// Batches that wait ready. One would do while steps take longer than batches; the second covers the step after
+/// a slow one.
+const AHEAD: usize = 2;
+
+/// Normalised images and their classes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageBatch {
+    /// Values `[n, c, h, w]`.
+    pub pixels: Vec<f32>,
+    /// `[n, c, h, w]`.
+    pub shape: [usize; 4],
+    /// Classes, `n` of them.
+    pub labels: Vec<i64>,
+}
+
+impl ImageBatch {
+    /// Number of images.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image; no loader hands out such a batch.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+}
+
+/// A part of a data set, ready to be read any number of times.
+///
+/// An epoch's order depends on seed and epoch, an image's augmentation on seed, epoch and the image's index, and
+/// on nothing else. The last batch holds what is left. What would be a batch of one image joins the batch before
+/// it: batch normalisation over a single value, as where the feature map has shrunk to 1×1, has no variance. A
+/// batch of one remains only where `batch` is 1 or there is one image.
+///
+/// A clone is cheap and shares everything.
+#[derive(Clone)]
+pub struct Loader {
+    plan: Arc<Plan>,
+}
+
+struct Plan {
+    images: Arc<Images>,
+    indices: Vec<usize>,
+    batch: usize,
+    tables: Vec<[f32; 256]>,
+    augment: Option<Augment>,
+    seed: u64,
+}
+
+impl Loader {
+    /// A loader of the images `indices` in batches of `batch`.
+    ///
+    /// # Errors
+    /// [`DataError::OptionRange`] for a batch of 0 or augmentation that does not fit the images,
+    /// [`DataError::NoIndices`], [`DataError::IndexOutOfRange`], [`DataError::NormalisationChannels`].
+    pub fn new(
+        images: Arc<Images>,
+        indices: Vec<usize>,
+        batch: usize,
+        normalisation: &Normalisation,
+        augment: Option<Augment>,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        if batch == 0 {
+            let (expected, found) = ("at least 1".to_owned(), "0".to_owned());
+            return Err(DataError::OptionRange { option: "batch", expected, found });
+        }
+        check_indices(&images, &indices, "load")?;
+        normalisation.check(images.shape())?;
+        if let Some(augment) = &augment {
+            augment.check(images.shape())?;
+        }
+        let tables = normalisation.tables();
+        Ok(Self { plan: Arc::new(Plan { images, indices, batch, tables, augment, seed }) })
+    }
+
+    /// Number of images in an epoch.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.plan.indices.len()
+    }
+
+    /// Whether there is no image; [`Loader::new`] accepts no such part.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.plan.indices.is_empty()
+    }
+
+    /// Number of batches in an epoch.
+    #[must_use]
+    pub fn steps_per_epoch(&self) -> usize {
+        let Plan { indices, batch, .. } = &*self.plan;
+        let lone = *batch > 1 && indices.len() > *batch && indices.len() % batch == 1;
+        indices.len().div_ceil(*batch) - usize::from(lone)
+    }
+
+    /// The batches of `epoch` from `first_step` on, shuffled and augmented: exactly those that a reader of the
+    /// whole epoch gets from that step on. Empty if the epoch has no more steps.
+    #[must_use]
+    pub fn epoch(&self, epoch: u64, first_step: usize) -> Batches {
+        let mut order = self.plan.indices.clone();
+        order.shuffle(&mut generator(self.plan.seed, Purpose::Order, [epoch, 0]));
+        self.batches(order, Some(epoch), first_step)
+    }
+
+    /// All batches in the order of the indices, not augmented: for evaluation.
+    #[must_use]
+    pub fn in_order(&self) -> Batches {
+        self.batches(self.plan.indices.clone(), None, 0)
+    }
+
+    fn batches(&self, order: Vec<usize>, epoch: Option<u64>, first_step: usize) -> Batches {
+        let steps = self.steps_per_epoch();
+        let (plan, order) = (Arc::clone(&self.plan), order.into());
+        Batches::start(Producer { plan, order, epoch, step: first_step.min(steps), steps })
+    }
+}
+
+impl fmt::Debug for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Plan { indices, images, batch, augment, seed, .. } = &*self.plan;
+        write!(f, "Loader({} of {images:?}, batch {batch}, {augment:?}, seed {seed})", indices.len())
+    }
+}
+
+/// Makes the batches one after another.
+#[derive(Clone)]
+struct Producer {
+    plan: Arc<Plan>,
+    order: Arc<[usize]>,
+    /// Epoch to augment for; none for plain images.
+    epoch: Option<u64>,
+    step: usize,
+    steps: usize,
+}
+
+impl Producer {
+    fn batch(&self, indices: &[usize]) -> ImageBatch {
+        let images = &self.plan.images;
+        let shape = images.shape();
+        let mut pixels = vec![0.0; indices.len() * shape.numel()];
+        for (&index, out) in indices.iter().zip(pixels.chunks_exact_mut(shape.numel())) {
+            self.drawn(index).apply(images.pixels(index), shape, &self.plan.tables, out);
+        }
+        let labels = indices.iter().map(|&index| i64::from(images.label(index))).collect();
+        ImageBatch { pixels, shape: [indices.len(), shape.channels, shape.height, shape.width], labels }
+    }
+
+    fn drawn(&self, index: usize) -> Drawn {
+        match (self.plan.augment, self.epoch) {
+            (Some(augment), Some(epoch)) => {
+                let mut rng = generator(self.plan.seed, Purpose::Augment, [epoch, index as u64]);
+                augment.draw(self.plan.images.shape(), &mut rng)
+            }
+            _ => Drawn::default(),
+        }
+    }
+}
+
+impl Iterator for Producer {
+    type Item = ImageBatch;
+
+    fn next(&mut self) -> Option<ImageBatch> {
+        if self.step == self.steps {
+            return None;
+        }
+        let from = self.step * self.plan.batch;
+        self.step += 1;
+        let to = if self.step == self.steps { self.order.len() } else { from + self.plan.batch };
+        Some(self.batch(&self.order[from..to]))
+    }
+}
+
+/// The batches of an epoch, an iterator of known length.
+///
+/// A thread prepares up to two batches ahead; it ends with the iterator, read to the end or dropped.
+pub struct Batches {
+    source: Source,
+    left: usize,
+}
+
+enum Source {
+    Thread {
+        batches: Receiver<ImageBatch>,
+        worker: JoinHandle<()>,
+    },
+    /// Where the system grants no thread.
+    Here(Producer),
+    Done,
+}
+
+impl Batches {
+    fn start(producer: Producer) -> Self {
+        let left = producer.steps - producer.step;
+        let (sender, batches) = sync_channel(AHEAD);
+        let mut work = producer.clone();
+        let worker = thread::Builder::new().name("loader".to_owned()).spawn(move || {
+            // Sending fails once the iterator is dropped; then nobody wants the rest.
+            let _all_taken = work.all(|batch| sender.send(batch).is_ok());
+        });
+        let source = match worker {
+            Ok(worker) => Source::Thread { batches, worker },
+            Err(_) => Source::Here(producer),
+        };
+        Self { source, left }
+    }
+
+    /// Ends the thread. The receiver goes first, so that a thread that waits to send wakes up.
+    fn finish(&mut self) -> thread::Result<()> {
+        match mem::replace(&mut self.source, Source::Done) {
+            Source::Thread { batches, worker } => {
+                drop(batches);
+                worker.join()
+            }
+            Source::Here(_) | Source::Done => Ok(()),
+        }
+    }
+}
+
+impl Iterator for Batches {
+    type Item = ImageBatch;
+
+    /// # Panics
+    /// If the thread did: the rest of an epoch is never left out in silence.
+    fn next(&mut self) -> Option<ImageBatch> {
+        let batch = match &mut self.source {
+            Source::Thread { batches, .. } => batches.recv().ok(),
+            Source::Here(producer) => producer.next(),
+            Source::Done => None,
+        };
+        match batch {
+            Some(_) => self.left -= 1,
+            None => {
+                if let Err(cause) = self.finish() {
+                    panic::resume_unwind(cause);
+                }
+            }
+        }
+        batch
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Batches {}
+
+impl FusedIterator for Batches {}
+
+impl Drop for Batches {
+    fn drop(&mut self) {
+        let _cause = self.finish();
+    }
+}

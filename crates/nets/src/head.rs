@@ -1,0 +1,57 @@
+//! Heads at the end of inner stages: for distillation during the search, and as an auxiliary classifier while
+//! the found network is trained (facts 3.5).
+
+use burn::module::Module;
+use burn::tensor::ops::AvgPoolOptions;
+use burn::tensor::{Tensor, activation::relu, module};
+use cdarts_space::HeadPlan;
+
+use crate::conv::{Conv, ConvShape, Linear};
+use crate::init::Initialiser;
+use crate::norm::BatchNorm;
+
+/// ReLU, average pooling, 1×1 convolution, norm, ReLU, 2×2 convolution, norm, ReLU, global average, linear.
+#[derive(Module, Debug)]
+pub struct Head {
+    squeeze: Conv,
+    squeeze_norm: BatchNorm,
+    spread: Conv,
+    /// Absent in the ImageNet auxiliary head, as published.
+    spread_norm: Option<BatchNorm>,
+    classifier: Linear,
+    pool: [usize; 2],
+    pool_stride: [usize; 2],
+}
+
+impl Head {
+    /// The head of `plan`. Distillation heads have norms without affine part, auxiliary heads with.
+    pub fn new(plan: &HeadPlan, affine: bool, init: &mut Initialiser) -> Self {
+        let spread =
+            ConvShape { kernel: plan.conv_kernel, ..ConvShape::pointwise(plan.hidden, plan.features, 1) };
+        Self {
+            squeeze: Conv::new(ConvShape::pointwise(plan.in_channels, plan.hidden, 1), init),
+            squeeze_norm: BatchNorm::new(plan.hidden, affine, init),
+            spread: Conv::new(spread, init),
+            spread_norm: plan.norm_after_conv.then(|| BatchNorm::new(plan.features, affine, init)),
+            classifier: Linear::new(plan.features, plan.classes, init),
+            pool: plan.pool,
+            pool_stride: plan.pool_stride,
+        }
+    }
+
+    /// # Shapes
+    /// `[n, c, h, w]` → `[n, classes]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+        let mut x = relu(x);
+        if self.pool != [1, 1] || self.pool_stride != [1, 1] {
+            x = module::avg_pool2d(x, AvgPoolOptions::new(self.pool).with_stride(self.pool_stride));
+        }
+        let x = relu(self.squeeze_norm.forward(self.squeeze.forward(x)));
+        let x = self.spread.forward(x);
+        let x = match &self.spread_norm {
+            Some(norm) => norm.forward(x),
+            None => x,
+        };
+        self.classifier.forward_pooled(relu(x))
+    }
+}

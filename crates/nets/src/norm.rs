@@ -1,0 +1,72 @@
+//! Batch normalisation, with or without its affine part: search networks have none (facts 3.1).
+
+use burn::module::{Module, Param, RunningState};
+use burn::tensor::{Tensor, module};
+
+use crate::init::Initialiser;
+
+/// Added to the variance before the root, as in PyTorch.
+pub const EPSILON: f64 = 1e-5;
+/// Weight of the newest batch in the running statistics, as in PyTorch.
+pub const MOMENTUM: f64 = 0.1;
+
+/// Batch normalisation over `[n, c, h, w]`, by channel.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    /// Scale and shift, where the normalisation is affine.
+    affine: Option<Affine>,
+    running_mean: RunningState<Tensor<1>>,
+    running_variance: RunningState<Tensor<1>>,
+}
+
+/// Learned scale and shift by channel.
+#[derive(Module, Debug)]
+pub struct Affine {
+    gamma: Param<Tensor<1>>,
+    beta: Param<Tensor<1>>,
+}
+
+impl BatchNorm {
+    /// Normalisation of `channels` channels; `affine` adds a learned scale (1 at first) and shift (0).
+    pub fn new(channels: usize, affine: bool, init: &Initialiser) -> Self {
+        let affine = affine
+            .then(|| Affine { gamma: init.constant([channels], 1.0), beta: init.constant([channels], 0.0) });
+        Self {
+            affine,
+            running_mean: RunningState::new(Tensor::zeros([channels], init.device())),
+            running_variance: RunningState::new(Tensor::ones([channels], init.device())),
+        }
+    }
+
+    /// Normalises with the batch's statistics, and counts them into the running ones, where the tensor is on
+    /// an autodiff device (training); with the running statistics elsewhere.
+    ///
+    /// # Shapes
+    /// `[n, c, h, w]` → `[n, c, h, w]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [n, c, h, w] = x.dims();
+        let device = x.device();
+        let (gamma, beta) = match &self.affine {
+            Some(affine) => (affine.gamma.val(), affine.beta.val()),
+            None => (Tensor::ones([c], &device), Tensor::zeros([c], &device)),
+        };
+        if !device.is_autodiff() {
+            let (mean, variance) = (self.running_mean.value(), self.running_variance.value());
+            return module::batch_norm(x, gamma, beta, mean, variance, EPSILON);
+        }
+        let normed = module::batch_norm_train(x, gamma, beta, EPSILON);
+        let samples = (n * h * w) as f64;
+        // The running variance is the unbiased one, as in PyTorch; one sample has none.
+        let unbiased = if samples > 1.0 { samples / (samples - 1.0) } else { 1.0 };
+        update(&self.running_mean, normed.mean);
+        update(&self.running_variance, normed.variance.mul_scalar(unbiased));
+        normed.output
+    }
+}
+
+/// Moves a running statistic towards the batch's, and settles it at once: a record taken now holds it.
+fn update(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+    let kept = running.value().mul_scalar(1.0 - MOMENTUM);
+    running.update(kept.add(batch.detach().mul_scalar(MOMENTUM)).detach());
+    running.value_sync();
+}

@@ -1,0 +1,111 @@
+//! The weight bank moves exactly what it says (facts 1.6).
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+use cdarts_nets::{EvalNet, Initialiser, PastSkip, WeightBank, params};
+use cdarts_space::{Genotype, ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, Stem, published};
+
+fn plan() -> NetworkPlan {
+    NetworkSpec {
+        stem: Stem::Cifar,
+        image: ImageShape { channels: 1, height: 8, width: 8 },
+        classes: 3,
+        init_channels: 4,
+        stem_multiplier: 1,
+        cells_per_stage: vec![1, 2],
+        reduction: ReductionPosition::Last,
+    }
+    .plan()
+    .unwrap()
+}
+
+fn net(genotype: &Genotype, seed: u64) -> EvalNet {
+    EvalNet::new(&plan(), genotype, false, &Initialiser::new(seed, &Device::flex()))
+}
+
+fn bytes<M: Module>(module: &M) -> Vec<Vec<u8>> {
+    params::values(module).into_iter().map(|value| value.data.as_bytes().to_vec()).collect()
+}
+
+/// Parameters of the cells, which the bank moves; the classifier lives on by itself.
+fn cell_params(net: &EvalNet) -> usize {
+    params::count(net) - (16 * 2 * 3 + 3)
+}
+
+#[test]
+fn what_was_deposited_is_inherited() {
+    let genotype = published("cdarts-2020-cifar").unwrap();
+    let trained = net(&genotype, 1);
+    let mut bank = WeightBank::default();
+    let deposited = bank.deposit(&trained, &plan(), &genotype, PastSkip::Move);
+    assert_eq!(deposited.parameters, cell_params(&trained));
+    assert_eq!(deposited.passed_over, 0);
+
+    let mut fresh = net(&genotype, 2);
+    let bank = WeightBank::from_bytes(&bank.to_bytes().unwrap()).unwrap();
+    let inherited = bank.inherit(&mut fresh, &plan(), &genotype, PastSkip::Move);
+    assert_eq!((inherited.slots, inherited.parameters), (deposited.slots, deposited.parameters));
+    let fresh = fresh.with_classifier_of(trained.clone());
+    assert_eq!(bytes(&fresh), bytes(&trained));
+    let ids = |net: &EvalNet| params::values(net).iter().map(|value| value.id.val()).collect::<Vec<_>>();
+    assert_eq!(ids(&fresh), ids(&trained));
+}
+
+#[test]
+fn published_inheritance_leaves_out_what_follows_a_skip() {
+    // The normal cell's last node keeps (skip, 0), (skip, 4); its third (sep 3×3, 0), (sep 3×3, 1).
+    let text = "Genotype(normal=[[('skip_connect', 0), ('sep_conv_3x3', 1)], [('sep_conv_3x3', 0), ('sep_conv_3x3', 1)], \
+                [('sep_conv_3x3', 1), ('skip_connect', 0)], [('dil_conv_3x3', 0), ('dil_conv_5x5', 1)]], \
+                normal_concat=range(2, 6), reduce=[[('skip_connect', 0), ('sep_conv_3x3', 1)], \
+                [('skip_connect', 2), ('sep_conv_5x5', 1)], [('sep_conv_3x3', 0), ('sep_conv_3x3', 1)], \
+                [('sep_conv_3x3', 0), ('sep_conv_3x3', 1)]], reduce_concat=range(2, 6))";
+    let genotype: Genotype = text.parse().unwrap();
+    let trained = net(&genotype, 1);
+    let mut bank = WeightBank::default();
+    let moved = bank.deposit(&trained, &plan(), &genotype, PastSkip::LeaveOut);
+    // Two normal cells lose one separable convolution each; the reduction cell loses the one after the skip of
+    // stride 1. Its skip of stride 2 has weights and breaks nothing off.
+    assert_eq!(moved.passed_over, 3);
+    // 2·(9 C + C²) with C = 8 for the normal cells of stage 2; 2·(25 C + C²) with C = 8 for the reduction cell.
+    let lost = 2 * 2 * (9 * 8 + 64) + 2 * (25 * 8 + 64);
+    assert_eq!(moved.parameters, cell_params(&trained) - lost);
+}
+
+#[test]
+fn a_slot_that_was_never_used_keeps_its_initial_value() {
+    let first = published("darts-v1").unwrap();
+    let second = published("cdarts-2019-imagenet").unwrap();
+    let mut bank = WeightBank::default();
+    bank.deposit(&net(&first, 1), &plan(), &first, PastSkip::Move);
+    let mut inherited = net(&second, 7);
+    let moved = bank.inherit(&mut inherited, &plan(), &second, PastSkip::Move);
+    assert!(moved.slots > 0 && moved.passed_over > 0, "{moved:?}");
+    let untouched = bytes(&net(&second, 7)).iter().zip(bytes(&inherited)).filter(|(a, b)| **a == *b).count();
+    let touched = bytes(&inherited).len() - untouched;
+    assert!(touched > 0 && untouched > 0);
+}
+
+#[test]
+fn a_damaged_bank_is_refused() {
+    let genotype = published("darts-v1").unwrap();
+    let mut bank = WeightBank::default();
+    bank.deposit(&net(&genotype, 1), &plan(), &genotype, PastSkip::Move);
+    let stored = bank.to_bytes().unwrap();
+    for cut in [0, 7, 100, stored.len() - 1] {
+        assert!(WeightBank::from_bytes(&stored[..cut]).is_err(), "{cut}");
+    }
+    let renamed = String::from_utf8_lossy(&stored).replace("sep_conv_3x3", "sep_conv_9x9").into_bytes();
+    assert!(WeightBank::from_bytes(&renamed).is_err());
+}
+
+#[test]
+fn weights_are_read_back_by_name() {
+    let genotype = published("darts-v1").unwrap();
+    let stored = cdarts_nets::weights::to_bytes(&net(&genotype, 1)).unwrap();
+    let read = cdarts_nets::weights::from_bytes(net(&genotype, 2), &stored).unwrap();
+    assert_eq!(bytes(&read), bytes(&net(&genotype, 1)));
+    let other = published("darts-v2").unwrap();
+    assert!(cdarts_nets::weights::from_bytes(net(&other, 2), &stored).is_err());
+    let x = Tensor::<4>::ones([2, 4, 8, 8], &Device::flex());
+    let _ = read.forward([x.clone(), x], None);
+}

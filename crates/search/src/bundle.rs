@@ -1,0 +1,138 @@
+//! The found network as it leaves a run: `bundle/model.json` says what it is and how images reach it,
+//! `bundle/model.safetensors` holds its weights, `bundle/metrics.json` its score.
+
+use std::path::Path;
+
+use burn::tensor::Device;
+use cdarts_data::Normalisation;
+use cdarts_nets::{FoundNet, Initialiser, weights};
+use cdarts_runs::{RunFolder, atomic};
+use cdarts_space::{Genotype, NetworkSpec};
+use fs_err as fs;
+use serde::{Deserialize, Serialize};
+
+use crate::SearchError;
+
+/// Version of the bundle's form.
+const SCHEMA: u32 = 1;
+const MODEL: &str = "model.json";
+const WEIGHTS: &str = "model.safetensors";
+const METRICS: &str = "metrics.json";
+
+/// What the found network is, and how images reach it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BundleModel {
+    /// Version of this form.
+    pub schema: u32,
+    /// Layout.
+    pub network: NetworkSpec,
+    /// Cells.
+    pub genotype: Genotype,
+    /// Names of the classes, in the order of the logits.
+    pub classes: Vec<String>,
+    /// Mean of each channel of pixels in 0 to 1.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel.
+    pub std: Vec<f32>,
+    /// Digest of the data set it was trained on.
+    pub data_digest: String,
+    /// The run's seed, which with the data decides what was held out.
+    pub seed: u64,
+}
+
+/// A found network, read back.
+pub struct Bundle {
+    /// What it is.
+    pub model: BundleModel,
+    /// The network, ready for inference.
+    pub net: FoundNet,
+}
+
+impl BundleModel {
+    /// A description of the network.
+    pub fn new(
+        network: NetworkSpec,
+        genotype: Genotype,
+        classes: Vec<String>,
+        normalisation: &Normalisation,
+        data_digest: String,
+        seed: u64,
+    ) -> Self {
+        let Normalisation { mean, std } = normalisation.clone();
+        Self { schema: SCHEMA, network, genotype, classes, mean, std, data_digest, seed }
+    }
+
+    /// The statistics that images are normalised with.
+    pub fn normalisation(&self) -> Normalisation {
+        Normalisation { mean: self.mean.clone(), std: self.std.clone() }
+    }
+}
+
+/// Writes the bundle of a run; `metrics` is what the program prints at the end.
+///
+/// # Errors
+/// [`SearchError::Runs`] where a file cannot be written, [`SearchError::Nets`] where weights have no stored
+/// form.
+pub fn write(
+    folder: &RunFolder,
+    model: &BundleModel,
+    net: Option<&FoundNet>,
+    metrics: &impl Serialize,
+) -> Result<(), SearchError> {
+    let path = folder.bundle_path();
+    atomic::write(&path.join("genotype.json"), model.genotype.to_json().as_bytes())?;
+    atomic::write(&path.join("labels.txt"), (model.classes.join("\n") + "\n").as_bytes())?;
+    if let Some(net) = net {
+        atomic::write(&path.join(WEIGHTS), &weights::to_bytes(&net.clone().without_auxiliary())?)?;
+        atomic::write_json(&path.join(MODEL), model)?;
+    }
+    atomic::write_json(&path.join(METRICS), metrics)?;
+    Ok(())
+}
+
+/// Reads the bundle of the run at `run`.
+///
+/// # Errors
+/// [`SearchError::NoBundle`] where the run has no trained network; [`SearchError::State`] and
+/// [`SearchError::Weights`] where its files are damaged.
+pub fn read(run: &Path, device: &Device) -> Result<Bundle, SearchError> {
+    let path = RunFolder::view(run)?.bundle_path();
+    let model_path = path.join(MODEL);
+    if !model_path.is_file() {
+        return Err(SearchError::NoBundle { path: run.to_owned() });
+    }
+    let damaged = |reason: String| SearchError::State { path: model_path.clone(), reason };
+    let text = fs::read_to_string(&model_path).map_err(|error| damaged(error.to_string()))?;
+    let model: BundleModel = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
+    model.genotype.validate()?;
+    let plan = model.network.plan()?;
+
+    let weights_path = path.join(WEIGHTS);
+    let misfit = |reason: String| SearchError::Weights {
+        path: weights_path.clone(),
+        section: "network".to_owned(),
+        reason,
+    };
+    let bytes = fs::read(&weights_path).map_err(|error| misfit(error.to_string()))?;
+    let device = device.clone().without_autodiff();
+    let init = Initialiser::new(0, &device);
+    let net = FoundNet::new(&plan, &model.genotype, false, &init);
+    let net = weights::from_bytes(net, &bytes).map_err(|error| misfit(error.to_string()))?;
+    Ok(Bundle { model, net })
+}
+
+/// The metrics that a finished run printed.
+///
+/// # Errors
+/// [`SearchError::State`] where the file cannot be read.
+pub fn read_metrics<T: for<'a> Deserialize<'a>>(folder: &RunFolder) -> Result<Option<T>, SearchError> {
+    let path = folder.bundle_path().join(METRICS);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path)
+        .map_err(|error| SearchError::State { path: path.clone(), reason: error.to_string() })?;
+    let metrics = serde_json::from_str(&text)
+        .map_err(|error| SearchError::State { path: path.clone(), reason: error.to_string() })?;
+    Ok(Some(metrics))
+}

@@ -1,0 +1,422 @@
+//! The configuration of a run: every choice there is, with its meaning. A run's folder holds it resolved.
+//!
+//! `search.*` are the published search options under the field's names (facts 2.1); every point where the
+//! published code and we differ is a key here, set by the preset (facts section 10).
+
+mod presets;
+mod read;
+
+use cdarts_data::Halves;
+use cdarts_space::{ImageShape, NetworkSpec, ReductionPosition, Stem};
+use serde::{Deserialize, Serialize};
+
+pub use presets::Preset;
+pub use read::{Source, resolve};
+
+use crate::SearchError;
+
+/// Everything that decides a run's result, besides the data and the seed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Where the values not given come from.
+    pub preset: Preset,
+    /// The images.
+    pub data: DataConfig,
+    /// The cyclic search.
+    pub search: SearchConfig,
+    /// The training of the found network.
+    pub retrain: RetrainConfig,
+    /// How the run is kept.
+    pub run: RunConfig,
+}
+
+/// Which images, how they are divided, and how they are varied.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// A CIFAR binary folder or a folder with one sub-folder a class; empty for the embedded digits.
+    pub path: String,
+    /// Side of the images in pixels, or height and width; "auto" keeps theirs.
+    pub size: ImageSize,
+    /// 1 for grey, 3 for colour, 0 as the images are.
+    pub channels: usize,
+    /// CIFAR-100: its 100 fine classes, or its 20 coarse ones.
+    pub fine_labels: bool,
+    /// Share of each class kept for the test, where the data has no test set of its own.
+    pub test_fraction: f64,
+    /// Share of each class of the rest that is watched while the found network is trained; 0 for none.
+    pub val_fraction: f64,
+    /// How training images are halved for the search: "stratified", or "by-index" as published.
+    pub halves: Halves,
+    /// Random crop after padding with so many black pixels; 0 for none.
+    pub crop_padding: usize,
+    /// Mirror every second image at random.
+    pub flip: bool,
+}
+
+/// Size of the images that networks see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum ImageSize {
+    /// Height and width.
+    Sides([usize; 2]),
+    /// The same height and width.
+    Square(usize),
+    /// As the images are.
+    Auto(Auto),
+}
+
+/// The word "auto".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Auto {
+    /// Decided from the data.
+    Auto,
+}
+
+/// Layout of stages (facts 3.3, 3.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Stem at full size; stages reduce in their last cell.
+    Cifar,
+    /// Stem at an eighth of the size; stages reduce in their last cell.
+    Imagenet,
+    /// ResNet stem at a quarter of the size; stages reduce in their first cell.
+    Resnet,
+}
+
+/// The cyclic search.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchConfig {
+    /// Stem and place of the reductions.
+    pub layout: Layout,
+    /// Channels of a cell in the first stage, in both networks.
+    pub init_channels: usize,
+    /// Channels of the stem as a multiple of `init_channels`.
+    pub stem_multiplier: usize,
+    /// Cells of each stage of the search network.
+    pub cells: Vec<usize>,
+    /// Cells of each stage of the evaluation network.
+    pub eval_cells: Vec<usize>,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Epochs in which the search network is trained alone, before the first cycle.
+    pub warmup_epochs: usize,
+    /// Cycles: build, inherit, warm up, optimise jointly, discretise.
+    pub cycles: usize,
+    /// Epochs in which a cycle's evaluation network is trained alone.
+    pub eval_warmup_epochs: usize,
+    /// Epochs of a cycle in which everything is optimised jointly.
+    pub joint_epochs: usize,
+    /// Part of a half that an epoch visits.
+    pub epoch_fraction: f64,
+    /// One step more than `epoch_fraction` says, as published (facts 10.11).
+    pub epoch_overrun: bool,
+
+    /// Learning rate of the search network, by SGD.
+    pub supernet_lr: f64,
+    /// Learning rate of the evaluation network, by SGD.
+    pub eval_lr: f64,
+    /// Where a cosine schedule ends.
+    pub lr_min: f64,
+    /// "cosine" over the whole search in closed form, or "constant" as published (facts 10.3).
+    pub lr_schedule: LrSchedule,
+    /// Momentum of both.
+    pub momentum: f64,
+    /// Weight decay of both.
+    pub weight_decay: f64,
+    /// Learning rate of the architecture weights, by Adam.
+    pub arch_lr: f64,
+    /// Decay rates of Adam's two moments.
+    pub arch_betas: [f64; 2],
+    /// Weight decay of the architecture weights.
+    pub arch_weight_decay: f64,
+    /// Largest L2 norm of a gradient; 0 for no limit.
+    pub grad_clip: f64,
+    /// What the norm is taken over: "per-optimiser", or "all-parameters" with stale gradients as published
+    /// (facts 1.7, 10.7).
+    pub clip_scope: ClipScope,
+    /// Momentum and moments live on from cycle to cycle; published: thrown away (facts 10.3).
+    pub keep_optimiser_state: bool,
+    /// Weight decay and momentum also move parameters that a step gave no gradient, as published (facts 1.7).
+    pub decay_idle: bool,
+
+    /// Distance between the networks' outputs: "kl", "cosine", "mse" or "smooth-l1" (facts 1.4).
+    pub distance: Distance,
+    /// Weight of the distillation against the labels: multiplies the distance, divides the cross entropies.
+    /// 0 switches distillation off.
+    pub distill_weight: f64,
+    /// Temperature of the softmax inside "kl"; its square multiplies every distance.
+    pub distill_temperature: f64,
+    /// Mean of "kl" over the "batch", or over every "element" as published (facts 10.13).
+    pub kl_reduction: KlReduction,
+    /// Keep the distillation from moving the evaluation network; published: both networks move.
+    pub detach_teacher: bool,
+    /// Learn how much each stage counts in the distillation, or fix it to equal shares.
+    pub learn_stage_mixture: bool,
+    /// Stages' outputs below each other ("stack"), or added ("sum").
+    pub stage_ensemble: StageEnsemble,
+    /// Keep the distillation heads as they were initialised.
+    pub fix_heads: bool,
+
+    /// Weight of the L1 penalty on pooling and skip connections at the first cycle; 0 for none (facts 1.5).
+    pub penalty: f64,
+    /// Part of the cycles after which the penalty has fallen to zero.
+    pub penalty_ratio: f64,
+    /// How often the penalty is counted; published: once a stage, which with shared weights is 3 (facts 10.7).
+    pub penalty_repeats: usize,
+
+    /// Train a weight for every edge beside the operations' (beta).
+    pub edge_weights: bool,
+    /// Affine batch norms in the search's evaluation network.
+    pub eval_affine: bool,
+    /// Inherit the edges that follow a skip connection in a node too; published: they start anew (facts 10.4).
+    pub inherit_past_skip: bool,
+}
+
+/// How a learning rate changes over the search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LrSchedule {
+    /// Not at all.
+    Constant,
+    /// From the rate to `lr_min` along half a cosine, epoch by epoch.
+    Cosine,
+}
+
+/// What a gradient's norm is taken over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClipScope {
+    /// The gradients of the coming optimiser step.
+    PerOptimiser,
+    /// All gradients there are, those of earlier steps included.
+    AllParameters,
+}
+
+/// Distance between the outputs of both networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distance {
+    /// Kullback-Leibler divergence of the search network's softmax from the evaluation network's.
+    Kl,
+    /// Negative cosine of the angle between them.
+    Cosine,
+    /// Mean squared difference.
+    Mse,
+    /// Mean Huber distance with threshold 1.
+    SmoothL1,
+}
+
+/// What "kl" is the mean of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KlReduction {
+    /// Rows: the divergence itself.
+    Batch,
+    /// Elements: the divergence divided by the number of classes.
+    Element,
+}
+
+/// How the stages' outputs are put together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StageEnsemble {
+    /// Below each other.
+    Stack,
+    /// Added up.
+    Sum,
+}
+
+/// The training of the found network, from scratch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetrainConfig {
+    /// Stem and place of the reductions.
+    pub layout: Layout,
+    /// Channels of a cell in the first stage.
+    pub init_channels: usize,
+    /// Channels of the stem as a multiple of `init_channels`.
+    pub stem_multiplier: usize,
+    /// Cells of each stage.
+    pub cells: Vec<usize>,
+    /// Images a step.
+    pub batch_size: usize,
+    /// Epochs over both halves; 0 ends the run with the search.
+    pub epochs: usize,
+    /// Epochs in which the rate rises linearly to its first value.
+    pub warmup_epochs: usize,
+    /// First learning rate, by SGD; it falls to 0 along half a cosine.
+    pub lr: f64,
+    /// Momentum.
+    pub momentum: f64,
+    /// "fixed" takes the two values below; "by-size" lets the number of parameters decide (facts 5.1).
+    pub regularisation: Regularisation,
+    /// Weight decay.
+    pub weight_decay: f64,
+    /// Probability of dropping an operation for an image in the last epoch; it rises linearly from 0.
+    pub drop_path: f64,
+    /// Largest L2 norm of the gradient; 0 for no limit.
+    pub grad_clip: f64,
+    /// Weight of the auxiliary head's loss; 0 for no head.
+    pub auxiliary_weight: f64,
+    /// Side in pixels of the square cut out of every image; 0 for none.
+    pub cutout: usize,
+    /// Share of the target given to all classes alike.
+    pub label_smoothing: f64,
+}
+
+/// Where weight decay and drop path of the retraining come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Regularisation {
+    /// From the configuration.
+    Fixed,
+    /// Below 3.0 M parameters 3e-4 and 0.2; between 3.0 M and 3.5 M 3e-4 and 0.3; otherwise 5e-4 and 0.3.
+    BySize,
+}
+
+/// How a run is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunConfig {
+    /// Minutes after which a checkpoint is written within an epoch; there is one at every epoch's end anyway.
+    pub checkpoint_minutes: f64,
+    /// Steps between two entries of the journal within an epoch; 0 for none.
+    pub journal_steps: usize,
+}
+
+impl Layout {
+    /// Stem and place of the reductions.
+    pub fn parts(self) -> (Stem, ReductionPosition) {
+        match self {
+            Self::Cifar => (Stem::Cifar, ReductionPosition::Last),
+            Self::Imagenet => (Stem::Imagenet, ReductionPosition::Last),
+            Self::Resnet => (Stem::ResNet, ReductionPosition::First),
+        }
+    }
+}
+
+impl ImageSize {
+    /// Height and width, where they are given.
+    pub fn sides(self) -> Option<[usize; 2]> {
+        match self {
+            Self::Sides(sides) => Some(sides),
+            Self::Square(side) => Some([side, side]),
+            Self::Auto(_) => None,
+        }
+    }
+}
+
+impl Config {
+    /// The search network for images of `image` and `classes` classes.
+    pub fn search_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
+        let search = &self.search;
+        spec(search.layout, search.init_channels, search.stem_multiplier, &search.cells, image, classes)
+    }
+
+    /// The evaluation network of the search: as wide as the search network, with its own depth.
+    pub fn eval_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
+        let search = &self.search;
+        spec(search.layout, search.init_channels, search.stem_multiplier, &search.eval_cells, image, classes)
+    }
+
+    /// The found network.
+    pub fn retrain_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
+        let found = &self.retrain;
+        spec(found.layout, found.init_channels, found.stem_multiplier, &found.cells, image, classes)
+    }
+
+    /// Checks what types cannot.
+    ///
+    /// # Errors
+    /// [`SearchError::ConfigValue`] for the first value out of range.
+    pub fn validate(&self) -> Result<(), SearchError> {
+        let (search, retrain) = (&self.search, &self.retrain);
+        let refuse = |key: &str, found: String, expected: &str| {
+            Err(SearchError::ConfigValue { key: key.to_owned(), found, expected: expected.to_owned() })
+        };
+        let positive = [
+            ("search.batch_size", search.batch_size),
+            ("search.cycles", search.cycles),
+            ("search.joint_epochs", search.joint_epochs),
+            ("retrain.batch_size", retrain.batch_size),
+        ];
+        if let Some((key, found)) = positive.into_iter().find(|&(_, value)| value == 0) {
+            return refuse(key, found.to_string(), "1 or more");
+        }
+        let not_negative = [
+            ("search.supernet_lr", search.supernet_lr),
+            ("search.eval_lr", search.eval_lr),
+            ("search.lr_min", search.lr_min),
+            ("search.weight_decay", search.weight_decay),
+            ("search.arch_lr", search.arch_lr),
+            ("search.arch_weight_decay", search.arch_weight_decay),
+            ("search.grad_clip", search.grad_clip),
+            ("search.distill_weight", search.distill_weight),
+            ("search.penalty", search.penalty),
+            ("retrain.lr", retrain.lr),
+            ("retrain.weight_decay", retrain.weight_decay),
+            ("retrain.grad_clip", retrain.grad_clip),
+            ("retrain.auxiliary_weight", retrain.auxiliary_weight),
+            ("run.checkpoint_minutes", self.run.checkpoint_minutes),
+        ];
+        if let Some((key, found)) = not_negative.into_iter().find(|&(_, v)| !(v.is_finite() && v >= 0.0)) {
+            return refuse(key, found.to_string(), "a number of 0 or more");
+        }
+        let above_zero = [
+            ("search.distill_temperature", search.distill_temperature),
+            ("search.penalty_ratio", search.penalty_ratio),
+        ];
+        if let Some((key, found)) = above_zero.into_iter().find(|&(_, v)| !(v.is_finite() && v > 0.0)) {
+            return refuse(key, found.to_string(), "a number above 0");
+        }
+        let below_one = [
+            ("search.momentum", search.momentum),
+            ("search.arch_betas", search.arch_betas[0]),
+            ("search.arch_betas", search.arch_betas[1]),
+            ("retrain.momentum", retrain.momentum),
+            ("retrain.drop_path", retrain.drop_path),
+            ("retrain.label_smoothing", retrain.label_smoothing),
+        ];
+        if let Some((key, found)) = below_one.into_iter().find(|&(_, v)| !(0.0..1.0).contains(&v)) {
+            return refuse(key, found.to_string(), "0 or more and below 1");
+        }
+        if !(search.epoch_fraction > 0.0 && search.epoch_fraction <= 1.0) {
+            return refuse(
+                "search.epoch_fraction",
+                search.epoch_fraction.to_string(),
+                "above 0 and at most 1",
+            );
+        }
+        if search.cells.len() != search.eval_cells.len() {
+            let found = format!("{} stages", search.eval_cells.len());
+            let expected = format!("as many stages as search.cells, {}", search.cells.len());
+            return refuse("search.eval_cells", found, &expected);
+        }
+        Ok(())
+    }
+}
+
+fn spec(
+    layout: Layout,
+    init_channels: usize,
+    stem_multiplier: usize,
+    cells: &[usize],
+    image: ImageShape,
+    classes: usize,
+) -> NetworkSpec {
+    let (stem, reduction) = layout.parts();
+    NetworkSpec {
+        stem,
+        image,
+        classes,
+        init_channels,
+        stem_multiplier,
+        cells_per_stage: cells.to_vec(),
+        reduction,
+    }
+}

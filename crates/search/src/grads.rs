@@ -1,0 +1,151 @@
+//! Gradients between a backward pass and the optimisers' steps: kept by parameter, as PyTorch keeps them, so
+//! that the published code's treatment of stale gradients can be reproduced (facts 1.7).
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Gradients, Tensor, TensorData};
+use burn_optim::GradientsParams;
+
+/// One gradient a parameter.
+#[derive(Default)]
+pub struct GradBuffer {
+    held: GradientsParams,
+}
+
+/// A module whose gradients can be worked on.
+pub trait HasGrads {
+    /// Does `action` for every parameter, in the module's order.
+    fn each(&self, buffer: &mut GradBuffer, action: Action<'_>);
+}
+
+/// What to do for every parameter.
+pub enum Action<'a> {
+    /// Take its gradient out of a backward pass and add it to the one held.
+    Absorb(&'a mut Gradients),
+    /// Forget its gradient.
+    Clear,
+    /// Set its gradient to zero, a missing one too: SGD then still decays and coasts.
+    Zero,
+    /// Add its gradient's square to a sum, in double precision.
+    SumSquares(&'a mut f64),
+    /// Multiply its gradient.
+    Scale(f64),
+    /// Copy its gradient for an optimiser.
+    Copy(&'a mut GradientsParams),
+    /// Copy its gradient to the host.
+    Read(&'a mut Vec<Option<Vec<f32>>>),
+    /// Take its gradient from the host, as read.
+    Write(&'a mut std::vec::IntoIter<Option<Vec<f32>>>),
+}
+
+impl<M: Module> HasGrads for M {
+    fn each(&self, buffer: &mut GradBuffer, action: Action<'_>) {
+        self.visit(&mut Visitor { held: &mut buffer.held, action });
+    }
+}
+
+impl GradBuffer {
+    /// Takes the gradients of `modules` out of `fresh` and adds them to those held.
+    pub fn absorb(&mut self, fresh: &mut Gradients, modules: &[&dyn HasGrads]) {
+        modules.iter().for_each(|module| module.each(self, Action::Absorb(fresh)));
+    }
+
+    /// Forgets the gradients of `modules`.
+    pub fn clear(&mut self, modules: &[&dyn HasGrads]) {
+        modules.iter().for_each(|module| module.each(self, Action::Clear));
+    }
+
+    /// Sets the gradients of `modules` to zero.
+    pub fn zero(&mut self, modules: &[&dyn HasGrads]) {
+        modules.iter().for_each(|module| module.each(self, Action::Zero));
+    }
+
+    /// Scales the gradients of `modules` down to a common norm of at most `limit`; 0 is no limit.
+    pub fn clip(&mut self, modules: &[&dyn HasGrads], limit: f64) {
+        if limit == 0.0 {
+            return;
+        }
+        let mut squares = 0.0;
+        modules.iter().for_each(|module| module.each(self, Action::SumSquares(&mut squares)));
+        let factor = limit / (squares.sqrt() + NORM_EPSILON);
+        if factor < 1.0 {
+            modules.iter().for_each(|module| module.each(self, Action::Scale(factor)));
+        }
+    }
+
+    /// The gradients of `module` for an optimiser's step; they stay here too.
+    pub fn of(&mut self, module: &dyn HasGrads) -> GradientsParams {
+        let mut copied = GradientsParams::new();
+        module.each(self, Action::Copy(&mut copied));
+        copied
+    }
+
+    /// Host copies of the gradients of `modules`, one entry a parameter.
+    pub fn read(&mut self, modules: &[&dyn HasGrads]) -> Vec<Option<Vec<f32>>> {
+        let mut values = Vec::new();
+        modules.iter().for_each(|module| module.each(self, Action::Read(&mut values)));
+        values
+    }
+
+    /// Takes up what [`Self::read`] copied from the same modules.
+    pub fn write(&mut self, modules: &[&dyn HasGrads], values: Vec<Option<Vec<f32>>>) {
+        let mut values = values.into_iter();
+        modules.iter().for_each(|module| module.each(self, Action::Write(&mut values)));
+    }
+}
+
+/// Added to the norm before dividing by it, as PyTorch does.
+const NORM_EPSILON: f64 = 1e-6;
+
+struct Visitor<'a, 'b> {
+    held: &'a mut GradientsParams,
+    action: Action<'b>,
+}
+
+impl ModuleVisitor for Visitor<'_, '_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Self { held, action } = self;
+        match action {
+            Action::Absorb(fresh) if param.is_require_grad() => {
+                if let Some(new) = param.val().grad_remove(fresh) {
+                    let sum = match held.remove::<D>(param.id) {
+                        Some(old) => old + new,
+                        None => new,
+                    };
+                    held.register(param.id, sum);
+                }
+            }
+            Action::Clear => drop(held.remove::<D>(param.id)),
+            Action::Zero if param.is_require_grad() => {
+                held.register(param.id, param.val().inner().zeros_like());
+            }
+            Action::SumSquares(sum) => {
+                if let Some(grad) = held.get::<D>(param.id) {
+                    **sum += grad.into_data().iter::<f32>().map(|g| f64::from(g).powi(2)).sum::<f64>();
+                }
+            }
+            Action::Scale(factor) => {
+                if let Some(grad) = held.remove::<D>(param.id) {
+                    held.register(param.id, grad.mul_scalar(*factor));
+                }
+            }
+            Action::Copy(copied) => {
+                if let Some(grad) = held.get::<D>(param.id) {
+                    copied.register(param.id, grad);
+                }
+            }
+            Action::Read(values) => {
+                let grad = held.get::<D>(param.id);
+                values.push(grad.map(|grad| grad.into_data().iter::<f32>().collect()));
+            }
+            Action::Write(values) => {
+                if let Some(Some(values)) = values.next() {
+                    let like = param.val().inner();
+                    let data = TensorData::new(values, like.dims());
+                    held.register(param.id, Tensor::<D>::from_data(data, &like.device()));
+                }
+            }
+            // Frozen parameters have no gradient.
+            Action::Absorb(_) | Action::Zero => {}
+        }
+    }
+}

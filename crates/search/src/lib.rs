@@ -1,0 +1,28 @@
+//! The cycle of cyclic differentiable architecture search (Yu et al., TPAMI 2022): a shallow search network and
+//! a deep evaluation network, optimised jointly; then the found network, trained from scratch and scored.
+//!
+//! [`config`] holds every choice, [`schedule`] the order of phases, [`step`] what one step does, [`run`] a whole
+//! run with its journal and checkpoints.
+
+pub mod bundle;
+pub mod config;
+pub mod device;
+mod error;
+pub mod feed;
+pub mod grads;
+pub mod networks;
+pub mod objective;
+pub mod optimisers;
+pub mod retrain;
+pub mod run;
+pub mod schedule;
+mod state;
+pub mod step;
+pub mod transfer;
+
+pub use bundle::Bundle;
+pub use config::{Config, Preset};
+pub use device::device;
+pub use error::SearchError;
+pub use run::{Circumstances, Ending, Ingredients, Observer, Outcome, Overview, Progress, Run};
+pub use state::Tally;

@@ -1,0 +1,123 @@
+//! The found network: trained from scratch (facts section 5) and scored.
+
+use burn::module::Module;
+use burn_optim::ModuleOptimizer;
+use cdarts_data::Loader;
+use cdarts_nets::{DropPath, FoundNet, Initialiser};
+use cdarts_space::{Genotype, NetworkPlan};
+
+use burn::tensor::Device;
+
+use crate::config::{Config, Regularisation};
+use crate::grads::GradBuffer;
+use crate::networks::Batch;
+use crate::objective::cross_entropy;
+use crate::optimisers::{sgd, step};
+use crate::schedule;
+use crate::step::StepReport;
+
+/// Place of the found network below a run's seed.
+const PLACE: usize = 6;
+
+/// The found network and its optimiser.
+pub struct FoundState {
+    /// The network.
+    pub net: FoundNet,
+    /// Its SGD.
+    pub optimiser: ModuleOptimizer,
+    drop_path: f64,
+}
+
+/// Images classified rightly, and all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Score {
+    /// Rightly.
+    pub correct: usize,
+    /// All.
+    pub total: usize,
+}
+
+impl Score {
+    /// Share of images classified rightly.
+    pub fn accuracy(self) -> f64 {
+        self.correct as f64 / self.total.max(1) as f64
+    }
+}
+
+impl FoundState {
+    /// A freshly initialised network of `plan` with the cells of `genotype`.
+    pub fn new(config: &Config, plan: &NetworkPlan, genotype: &Genotype, seed: u64, device: &Device) -> Self {
+        let auxiliary = config.retrain.auxiliary_weight > 0.0;
+        let net = FoundNet::new(plan, genotype, auxiliary, &Initialiser::new(seed, device).at(PLACE));
+        let (weight_decay, drop_path) = regularisation(config, net.params());
+        Self { net, optimiser: sgd(config.retrain.momentum, weight_decay), drop_path }
+    }
+
+    /// One step in `epoch`; `mask_seed` decides what drop path drops.
+    pub fn step(&mut self, batch: &Batch, config: &Config, epoch: usize, mask_seed: u64) -> StepReport {
+        let retrain = &config.retrain;
+        let mut report = StepReport::default();
+        let probability = schedule::drop_path(self.drop_path, epoch, retrain.epochs);
+        let mut drop_path = DropPath::new(probability, mask_seed);
+        let output = self.net.forward_training(batch.images.clone(), &mut drop_path);
+        report.accuracy("found", batch, &output.logits);
+
+        let mut loss = cross_entropy(output.logits, batch.labels.clone(), retrain.label_smoothing);
+        report.term("classify", &loss);
+        if let Some(logits) = output.auxiliary {
+            let auxiliary = cross_entropy(logits, batch.labels.clone(), retrain.label_smoothing);
+            report.term("auxiliary", &auxiliary);
+            loss = loss + auxiliary.mul_scalar(retrain.auxiliary_weight);
+        }
+        if report.non_finite().is_none() {
+            let mut grads = GradBuffer::default();
+            grads.absorb(&mut loss.backward(), &[&self.net]);
+            grads.clip(&[&self.net], retrain.grad_clip);
+            step(&mut self.optimiser, schedule::retrain_lr(config, epoch), &mut self.net, &mut grads);
+        }
+        report
+    }
+}
+
+/// Weight decay and last drop path probability (facts 5.1).
+fn regularisation(config: &Config, params: usize) -> (f64, f64) {
+    match config.retrain.regularisation {
+        Regularisation::Fixed => (config.retrain.weight_decay, config.retrain.drop_path),
+        Regularisation::BySize if params < 3_000_000 => (3e-4, 0.2),
+        Regularisation::BySize if params > 3_000_000 && params < 3_500_000 => (3e-4, 0.3),
+        Regularisation::BySize => (5e-4, 0.3),
+    }
+}
+
+/// Scores `net` on all images of `loader`.
+pub fn evaluate(net: &FoundNet, loader: &Loader, device: &Device) -> Score {
+    let net = net.valid();
+    let device = device.clone().without_autodiff();
+    let mut score = Score { correct: 0, total: 0 };
+    for batch in loader.in_order() {
+        let batch = Batch::new(batch, &device);
+        score.correct += batch.correct(&net.forward(batch.images.clone()));
+        score.total += batch.classes.len();
+    }
+    score
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    #[test]
+    fn the_published_rule_depends_on_the_size() {
+        let config = Preset::Official.config();
+        for (params, expected) in [
+            (2_999_999, (3e-4, 0.2)),
+            (3_000_000, (5e-4, 0.3)),
+            (3_200_000, (3e-4, 0.3)),
+            (3_500_000, (5e-4, 0.3)),
+            (3_859_318, (5e-4, 0.3)),
+        ] {
+            assert_eq!(regularisation(&config, params), expected, "{params}");
+        }
+    }
+}

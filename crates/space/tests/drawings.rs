@@ -1,0 +1,61 @@
+//! Drawings of cells: snapshots of one, and what every drawing must hold.
+#![allow(missing_docs)]
+
+use cdarts_space::drawing::{cell_svg, dot, svg, text};
+use cdarts_space::{CellGenotype, CellKind, Edge, Genotype, Op, PUBLISHED, published};
+
+#[test]
+fn snapshots() {
+    let genotype = published("cdarts-cifar").unwrap();
+    insta::assert_snapshot!("text", text(&genotype));
+    insta::assert_snapshot!("dot", dot(&genotype));
+    insta::assert_snapshot!("svg_of_one_cell", cell_svg(&genotype.normal, CellKind::Normal));
+}
+
+#[test]
+fn every_edge_is_drawn_once() {
+    for known in PUBLISHED {
+        let genotype = known.genotype();
+        let picture = svg(&genotype);
+        assert_eq!(picture.matches("<g class=\"label\">").count(), 16, "{}", known.name);
+        assert_eq!(picture.matches("<polygon").count(), 16, "{}", known.name);
+        // Four nodes a cell, and one line in the legend.
+        assert_eq!(picture.matches("<path class=\"concat\"").count(), 8 + 1, "{}", known.name);
+        assert_eq!(dot(&genotype).matches(" -> ").count(), 16 + 8, "{}", known.name);
+        let table = text(&genotype);
+        assert_eq!(table.lines().count(), 1 + 8 + 1, "{}", known.name);
+        assert!(table.lines().all(|line| line.is_ascii() && line.len() <= 72), "{table}");
+    }
+}
+
+#[test]
+fn the_picture_needs_nothing_from_outside_and_is_the_same_each_time() {
+    for known in PUBLISHED {
+        let picture = svg(&known.genotype());
+        assert_eq!(picture, svg(&known.genotype()));
+        assert!(!picture.replace("http://www.w3.org/2000/svg", "").contains("http"));
+        for tag in ["<g", "<svg", "<text", "<style", "<title", "<tspan"] {
+            let opened =
+                picture.matches(&format!("{tag} ")).count() + picture.matches(&format!("{tag}>")).count();
+            assert_eq!(opened, picture.matches(&tag.replace('<', "</")).count(), "{tag}");
+        }
+        assert!(!picture.contains("NaN") && !picture.contains("inf"));
+    }
+}
+
+#[test]
+fn unusual_cells_are_drawn_too() {
+    let all_ops = |node: usize| Op::ALL.iter().map(|&op| Edge { op, source: node % 2 }).collect();
+    let crowded = CellGenotype::new((0..4).map(all_ops).collect());
+    assert_eq!(cell_svg(&crowded, CellKind::Reduction).matches("<g class=\"label\">").count(), 32);
+    // Not a cell of the space: what can be drawn is drawn.
+    let broken = CellGenotype {
+        nodes: vec![vec![Edge { op: Op::SkipConnect, source: 9 }], vec![]],
+        concat: vec![0, 2, 99],
+    };
+    let genotype = Genotype { normal: broken, reduce: CellGenotype { nodes: vec![], concat: vec![] } };
+    assert!(genotype.validate().is_err());
+    for drawing in [svg(&genotype), dot(&genotype), text(&genotype)] {
+        assert!(!drawing.is_empty() && !drawing.contains("NaN") && !drawing.contains("inf"));
+    }
+}
