@@ -96,11 +96,14 @@ impl Feed {
     /// Steps of an epoch of `phase`.
     pub fn steps(&self, config: &Config, phase: Phase) -> usize {
         let (weight, arch) = (self.weight_half.steps_per_epoch(), self.arch_half.steps_per_epoch());
+        let (search, overrun) = (config.search.epoch_fraction, config.search.epoch_overrun);
         match phase {
-            Phase::WarmSupernet { .. } => part_of(weight, config),
-            Phase::WarmEval { .. } => part_of(arch, config),
-            Phase::Joint { .. } => part_of(weight.min(arch), config),
-            Phase::Retrain { .. } => self.training.steps_per_epoch(),
+            Phase::WarmSupernet { .. } => part_of(weight, search, overrun),
+            Phase::WarmEval { .. } => part_of(arch, search, overrun),
+            Phase::Joint { .. } => part_of(weight.min(arch), search, overrun),
+            Phase::Retrain { .. } => {
+                part_of(self.training.steps_per_epoch(), config.retrain.epoch_fraction, false)
+            }
             Phase::Done => 0,
         }
     }
@@ -126,8 +129,22 @@ pub(crate) fn kind(phase: Phase) -> usize {
     }
 }
 
-/// `epoch_fraction` of `steps`, and one more where the published overrun is wanted; at least one.
-fn part_of(steps: usize, config: &Config) -> usize {
-    let part = (steps as f64 * config.search.epoch_fraction).floor() as usize;
-    (part + usize::from(config.search.epoch_overrun)).clamp(1, steps.max(1))
+/// A fraction of `steps`, and one more where the published overrun is wanted; at least one.
+fn part_of(steps: usize, fraction: f64, overrun: bool) -> usize {
+    let part = (steps as f64 * fraction).floor() as usize;
+    (part + usize::from(overrun)).clamp(1, steps.max(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::part_of;
+
+    #[test]
+    fn the_published_epoch_runs_one_step_over() {
+        // Facts 10.11: an epoch is cut after int(r · steps) steps, in fact one more, if there is one more.
+        assert_eq!(part_of(626, 0.2, true), 126);
+        assert_eq!(part_of(626, 0.2, false), 125);
+        assert_eq!(part_of(391, 1.0, true), 391);
+        assert_eq!(part_of(3, 0.1, false), 1);
+    }
 }

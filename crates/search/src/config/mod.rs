@@ -247,6 +247,8 @@ pub struct RetrainConfig {
     pub batch_size: usize,
     /// Epochs over both halves; 0 ends the run with the search.
     pub epochs: usize,
+    /// Part of both halves that an epoch visits, another part each time.
+    pub epoch_fraction: f64,
     /// Epochs in which the rate rises linearly to its first value.
     pub warmup_epochs: usize,
     /// First learning rate, by SGD; it falls to 0 along half a cosine.

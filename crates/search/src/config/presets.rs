@@ -94,6 +94,7 @@ fn corrected() -> Config {
             cells: vec![7, 7, 6],
             batch_size: 128,
             epochs: 600,
+            epoch_fraction: 1.0,
             warmup_epochs: 0,
             lr: 0.025,
             momentum: 0.9,
