@@ -1,0 +1,150 @@
+//! One step of each phase on a tiny network: what moves, what does not, and which terms there are (facts 1.4).
+
+use burn::module::Module;
+use burn::tensor::{Device, Distribution, Tensor, TensorData};
+use cdarts_nets::params;
+use cdarts_search::config::{Config, Preset};
+use cdarts_search::networks::{Batch, SearchNets};
+use cdarts_search::optimisers::Optimisers;
+use cdarts_search::step::{Rates, SearchState, StepReport};
+use cdarts_space::{ImageShape, published};
+
+const RATES: Rates = Rates { supernet: 0.1, eval: 0.1, arch: 0.01 };
+
+fn config(preset: Preset) -> Config {
+    let mut config = preset.config();
+    let search = &mut config.search;
+    (search.init_channels, search.stem_multiplier) = (4, 1);
+    (search.cells, search.eval_cells) = (vec![1, 1], vec![2, 1]);
+    config
+}
+
+fn state(config: &Config) -> SearchState {
+    let device = Device::flex().autodiff();
+    let image = ImageShape { channels: 1, height: 8, width: 8 };
+    let mut nets = SearchNets::new(config, &config.search_spec(image, 3).plan().unwrap(), 1, &device);
+    let plan = config.eval_spec(image, 3).plan().unwrap();
+    nets.build_evalnet(config, &plan, &published("cdarts-cifar").unwrap(), 1, &device);
+    SearchState { nets, optimisers: Optimisers::new(&config.search), grads: Default::default() }
+}
+
+fn batch(seed: u64) -> Batch {
+    let device = Device::flex().autodiff();
+    device.seed(seed);
+    let classes = vec![0, 1, 2, 1];
+    Batch {
+        images: Tensor::random([4, 1, 8, 8], Distribution::Normal(0.0, 1.0), &device),
+        labels: Tensor::from_data(TensorData::new(classes.clone(), [4]), &device),
+        classes,
+    }
+}
+
+fn bytes<M: Module>(module: &M) -> Vec<u8> {
+    params::values(module).iter().flat_map(|value| value.data.as_bytes().to_vec()).collect()
+}
+
+/// Which modules a step moved: stem, search network, evaluation network, heads, mixture, architecture weights.
+fn moved(config: &Config, step: impl FnOnce(&mut SearchState) -> StepReport) -> ([bool; 6], StepReport) {
+    let mut state = state(config);
+    let all = |nets: &SearchNets| {
+        let evalnet = nets.evalnet.as_ref().unwrap();
+        [
+            bytes(&nets.stem),
+            bytes(&nets.supernet),
+            bytes(evalnet),
+            bytes(&nets.heads),
+            bytes(&nets.mixture),
+            bytes(&nets.arch),
+        ]
+    };
+    let before = all(&state.nets);
+    let report = step(&mut state);
+    let after = all(&state.nets);
+    (std::array::from_fn(|index| before[index] != after[index]), report)
+}
+
+fn joint(config: &Config) -> ([bool; 6], StepReport) {
+    moved(config, |state| state.joint(&batch(1), &batch(2), RATES, 0.5, config))
+}
+
+#[test]
+fn warm_ups_move_one_network_each() {
+    let config = config(Preset::Corrected);
+    let (supernet, _) = moved(&config, |state| state.warm_supernet(&batch(1), RATES, &config));
+    assert_eq!(supernet, [true, true, false, false, false, false]);
+    let (eval, _) = moved(&config, |state| state.warm_eval(&batch(1), RATES, &config));
+    assert_eq!(eval, [true, false, true, false, false, false]);
+}
+
+#[test]
+fn a_joint_step_moves_all_but_fixed_heads() {
+    let mut config = config(Preset::Corrected);
+    let (with_fixed_heads, report) = joint(&config);
+    assert_eq!(with_fixed_heads, [true, true, true, false, true, true]);
+    let terms: Vec<&str> = report.terms.keys().copied().collect();
+    assert_eq!(terms, ["arch_classify", "distill", "eval_classify", "penalty", "supernet_classify"]);
+    config.search.fix_heads = false;
+    assert_eq!(joint(&config).0, [true; 6]);
+    config.search.learn_stage_mixture = false;
+    assert_eq!(joint(&config).0, [true, true, true, true, false, true]);
+}
+
+#[test]
+fn without_distillation_there_is_no_term_and_the_mixture_stays() {
+    let mut config = config(Preset::Corrected);
+    config.search.distill_weight = 0.0;
+    let (moved, report) = joint(&config);
+    assert!(!report.terms.contains_key("distill"));
+    assert!(!moved[4]);
+}
+
+#[test]
+fn the_published_penalty_counts_three_times() {
+    let [corrected, official] =
+        [Preset::Corrected, Preset::Official].map(|preset| joint(&config(preset)).1.terms["penalty"]);
+    assert!((official - 3.0 * corrected).abs() < 1e-5 * official, "{official} {corrected}");
+}
+
+#[test]
+fn a_detached_teacher_is_not_moved_by_the_distillation() {
+    let mut config = config(Preset::Corrected);
+    config.search.grad_clip = 0.0;
+    let evalnet = |config: &Config| {
+        let mut state = state(config);
+        state.joint(&batch(1), &batch(2), RATES, 0.0, config);
+        bytes(state.nets.evalnet.as_ref().unwrap())
+    };
+    let attached = evalnet(&config);
+    config.search.detach_teacher = true;
+    let detached = evalnet(&config);
+    config.search.distill_weight = 0.0;
+    assert_ne!(attached, detached);
+    assert_eq!(detached, evalnet(&config), "only the labels move a detached evaluation network");
+}
+
+#[test]
+fn the_norm_over_all_parameters_counts_stale_gradients() {
+    // Part B's gradients stay with the search network until the next part A, as published.
+    let held = |preset: Preset| {
+        let config = config(preset);
+        let mut state = state(&config);
+        state.joint(&batch(1), &batch(2), RATES, 0.0, &config);
+        let evalnet = state.nets.evalnet.clone().unwrap();
+        let grads = state.grads.read(&[&evalnet]);
+        grads.iter().flatten().count()
+    };
+    assert!(held(Preset::Official) > 0);
+    assert_eq!(held(Preset::Corrected), 0);
+}
+
+#[test]
+fn the_same_step_twice_gives_the_same_bits() {
+    let config = config(Preset::Official);
+    let run = || {
+        let mut state = state(&config);
+        let reports: Vec<StepReport> =
+            (0..3).map(|seed| state.joint(&batch(seed), &batch(seed + 9), RATES, 0.3, &config)).collect();
+        (reports, bytes(&state.nets.arch), bytes(&state.nets.supernet))
+    };
+    assert_eq!(run(), run());
+}
