@@ -171,7 +171,8 @@ impl WeightBank {
                 Ok((name, TensorView::new(Dtype::F32, data.shape().to_vec(), data.as_bytes())?))
             })
             .collect::<Result<_, safetensors::SafeTensorError>>()?;
-        Ok(safetensors::serialize(views, Some(ids))?)
+        // The format cannot be read back with metadata and no tensor.
+        Ok(safetensors::serialize(views, (!ids.is_empty()).then_some(ids))?)
     }
 
     /// The bank that [`Self::to_bytes`] wrote.

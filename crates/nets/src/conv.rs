@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module};
 
+use crate::fused::{self, State};
 use crate::init::Initialiser;
 
 /// What a convolution does besides its weight's shape; the same in both directions but for the kernel.
@@ -83,6 +84,11 @@ impl Conv {
         }
     }
 
+    /// `[out, in / groups, h, w]`
+    pub(crate) fn weight(&self) -> Tensor<4> {
+        self.weight.val()
+    }
+
     /// # Shapes
     /// `[n, in, h, w]` → `[n, out, h', w']`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
@@ -116,8 +122,13 @@ impl Linear {
     ///
     /// # Shapes
     /// `[n, in, h, w]` → `[n, out]`
-    pub fn forward_pooled(&self, x: Tensor<4>) -> Tensor<2> {
-        let [n, c, h, w] = x.dims();
-        self.forward(x.reshape([n, c, h * w]).mean_dim(2).reshape([n, c]))
+    pub fn forward_pooled(&self, x: State) -> Tensor<2> {
+        match x {
+            State::Blocked(x) => self.forward(fused::pooled(x)),
+            State::Plain(x) => {
+                let [n, c, h, w] = x.dims();
+                self.forward(x.reshape([n, c, h * w]).mean_dim(2).reshape([n, c]))
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ use cdarts_space::{Genotype, NetworkPlan};
 
 use crate::cell::{DropPath, EvalCell};
 use crate::conv::Linear;
+use crate::fused::State;
 use crate::head::Head;
 use crate::init::Initialiser;
 use crate::output::Features;
@@ -50,7 +51,7 @@ impl EvalNet {
     /// # Shapes
     /// - `stem`: the stem's two states
     /// - returns the stages' last states and logits `[n, classes]`
-    pub fn forward(&self, stem: [Tensor<4>; 2], mut drop_path: Option<&mut DropPath>) -> Features {
+    pub fn forward(&self, stem: [State; 2], mut drop_path: Option<&mut DropPath>) -> Features {
         let [mut two_back, mut one_back] = stem;
         let mut stages = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
@@ -103,7 +104,7 @@ impl FoundNet {
     pub fn forward_training(&self, images: Tensor<4>, drop_path: &mut DropPath) -> FoundOutput {
         let Features { logits, mut stages } = self.cells.forward(self.stem.forward(images), Some(drop_path));
         let auxiliary =
-            self.auxiliary.as_ref().map(|head| head.forward(stages.swap_remove(stages.len() - 2)));
+            self.auxiliary.as_ref().map(|head| head.forward(stages.swap_remove(stages.len() - 2).plain()));
         FoundOutput { logits, auxiliary }
     }
 

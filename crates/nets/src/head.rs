@@ -7,6 +7,7 @@ use burn::tensor::{Tensor, activation::relu, module};
 use cdarts_space::HeadPlan;
 
 use crate::conv::{Conv, ConvShape, Linear};
+use crate::fused::State;
 use crate::init::Initialiser;
 use crate::norm::BatchNorm;
 
@@ -52,6 +53,6 @@ impl Head {
             Some(norm) => norm.forward(x),
             None => x,
         };
-        self.classifier.forward_pooled(relu(x))
+        self.classifier.forward_pooled(State::Plain(relu(x)))
     }
 }

@@ -6,6 +6,7 @@ use burn::tensor::Tensor;
 use cdarts_space::Op;
 
 use crate::init::Initialiser;
+use crate::norm::BatchNorm;
 use crate::ops::Operation;
 
 /// All eight operations from one state to one node.
@@ -19,6 +20,12 @@ impl MixedOp {
     pub fn new(channels: usize, stride: usize, init: &Initialiser) -> Self {
         let build = |op: Op| Operation::new(op, channels, stride, false, &mut init.at(op.index()));
         Self { ops: Op::ALL.into_iter().map(build).collect() }
+    }
+
+    /// Convolutions' weights and batch norms of all operations, in the kernels' order.
+    pub(crate) fn parts(&self) -> (Vec<Tensor<4>>, Vec<&BatchNorm>) {
+        let (weights, norms): (Vec<_>, Vec<_>) = self.ops.iter().map(Operation::parts).unzip();
+        (weights.concat(), norms.concat())
     }
 
     /// The operations' sum, each times its weight.

@@ -1,8 +1,9 @@
 //! Batch normalisation, with or without its affine part: search networks have none (facts 3.1).
 
 use burn::module::{Module, Param, RunningState};
-use burn::tensor::{Tensor, module};
+use burn::tensor::{Tensor, TensorData, module};
 
+use crate::arch::host_values;
 use crate::init::Initialiser;
 
 /// Added to the variance before the root, as in PyTorch.
@@ -61,6 +62,40 @@ impl BatchNorm {
         update(&self.running_mean, normed.mean);
         update(&self.running_variance, normed.variance.mul_scalar(unbiased));
         normed.output
+    }
+}
+
+/// What the fused kernels need of a norm.
+impl BatchNorm {
+    pub(crate) fn channels(&self) -> usize {
+        self.running_mean.value().dims()[0]
+    }
+
+    pub(crate) fn is_affine(&self) -> bool {
+        self.affine.is_some()
+    }
+
+    /// Scale and shift.
+    pub(crate) fn affine_tensors(&self) -> Option<[Tensor<1>; 2]> {
+        self.affine.as_ref().map(|affine| [affine.gamma.val(), affine.beta.val()])
+    }
+
+    /// Scale and shift on the host.
+    pub(crate) fn affine_values(&self) -> Option<[Vec<f32>; 2]> {
+        self.affine_tensors().map(|tensors| tensors.map(host_values))
+    }
+
+    /// Running mean and variance on the host.
+    pub(crate) fn running_values(&self) -> (Vec<f32>, Vec<f32>) {
+        (host_values(self.running_mean.value()), host_values(self.running_variance.value()))
+    }
+
+    /// Counts a batch's mean and unbiased variance into the running statistics.
+    pub(crate) fn record(&self, mean: &[f32], variance: &[f32]) {
+        for (running, batch) in [(&self.running_mean, mean), (&self.running_variance, variance)] {
+            let batch = TensorData::new(batch.to_vec(), [batch.len()]);
+            update(running, Tensor::from_data(batch, &running.value().device()));
+        }
     }
 }
 

@@ -3,14 +3,15 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation::softmax};
 
+use crate::fused::State;
 use crate::head::Head;
 use crate::init::Initialiser;
 
 /// A forward pass without heads.
 #[derive(Clone, Debug)]
 pub struct Features {
-    /// The last state of every stage, `[n, c, h, w]` each.
-    pub stages: Vec<Tensor<4>>,
+    /// The last state of every stage.
+    pub stages: Vec<State>,
     /// `[n, classes]`
     pub logits: Tensor<2>,
 }
@@ -46,7 +47,7 @@ impl DistillHeads {
 
     /// Reads a network's stages.
     pub fn forward(&self, features: Features) -> NetOutput {
-        let read = |(head, &stage): (&Head, &usize)| head.forward(features.stages[stage].clone());
+        let read = |(head, &stage): (&Head, &usize)| head.forward(features.stages[stage].clone().plain());
         NetOutput {
             stage_logits: self.heads.iter().zip(&self.stages).map(read).collect(),
             logits: features.logits.clone(),

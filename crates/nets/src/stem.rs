@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, activation::relu, module};
 use cdarts_space::{Stem as StemKind, StemPlan};
 
 use crate::conv::{Conv, ConvShape};
+use crate::fused::{ConvKind, State, norm_conv};
 use crate::init::Initialiser;
 use crate::norm::BatchNorm;
 
@@ -43,6 +44,16 @@ impl ConvNorm {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.norm.forward(self.conv.forward(x))
     }
+
+    /// As [`Self::forward`] for a 3×3 convolution of stride 1, in the layout that `x` has.
+    fn forward_state(&self, x: State) -> State {
+        if let State::Blocked(x) = &x
+            && let Some(y) = norm_conv(x, ConvKind::Dense([3, 1, 1]), vec![self.conv.weight()], &self.norm)
+        {
+            return State::Blocked(y);
+        }
+        State::Plain(self.forward(x.plain()))
+    }
 }
 
 impl Stem {
@@ -63,20 +74,20 @@ impl Stem {
     /// # Shapes
     /// `[n, channels, h, w]` → the states of the two cells before the first, `[n, c, h', w']` each; with the
     /// ImageNet stem the older one is twice the newer one's size.
-    pub fn forward(&self, x: Tensor<4>) -> [Tensor<4>; 2] {
+    pub fn forward(&self, x: Tensor<4>) -> [State; 2] {
         match self {
             Self::Cifar(stem) => {
-                let state = stem.forward(x);
+                let state = stem.forward_state(State::new(x));
                 [state.clone(), state]
             }
             Self::Imagenet(stem) => {
                 let quarter = stem.quarter.forward(relu(stem.half.forward(x)));
                 let eighth = stem.eighth.forward(relu(quarter.clone()));
-                [quarter, eighth]
+                [State::new(quarter), State::new(eighth)]
             }
             Self::ResNet(stem) => {
                 let pool = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
-                let state = module::max_pool2d(relu(stem.forward(x)), pool);
+                let state = State::new(module::max_pool2d(relu(stem.forward(x)), pool));
                 [state.clone(), state]
             }
         }

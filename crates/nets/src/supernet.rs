@@ -1,12 +1,12 @@
 //! The search network: stages of mixed cells, shallow (facts 1.1, 3.4).
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use cdarts_space::{CellKind, NetworkPlan};
 
 use crate::arch::ArchWeights;
 use crate::cell::SearchCell;
 use crate::conv::Linear;
+use crate::fused::State;
 use crate::init::Initialiser;
 use crate::output::Features;
 
@@ -44,7 +44,7 @@ impl Supernet {
     /// # Shapes
     /// - `stem`: the stem's two states
     /// - returns the stages' last states and logits `[n, classes]`
-    pub fn forward(&self, stem: [Tensor<4>; 2], arch: &ArchWeights) -> Features {
+    pub fn forward(&self, stem: [State; 2], arch: &ArchWeights) -> Features {
         let normal = arch.cell(CellKind::Normal).mixing();
         let reduce = arch.cell(CellKind::Reduction).mixing();
         let [mut two_back, mut one_back] = stem;

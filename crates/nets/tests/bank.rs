@@ -107,5 +107,6 @@ fn weights_are_read_back_by_name() {
     let other = published("darts-v2").unwrap();
     assert!(cdarts_nets::weights::from_bytes(net(&other, 2), &stored).is_err());
     let x = Tensor::<4>::ones([2, 4, 8, 8], &Device::flex());
+    let x = cdarts_nets::State::new(x);
     let _ = read.forward([x.clone(), x], None);
 }

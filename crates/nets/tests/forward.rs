@@ -76,7 +76,11 @@ fn networks_take_any_size_from_8_by_8_up() {
         for (features, cells) in [(&search, "search"), (&eval, "evaluation")] {
             for (state, stage) in features.stages.iter().zip(&plan.stages) {
                 let [rows, columns] = stage.out_size;
-                assert_eq!(state.dims(), [2, stage.out_channels, rows, columns], "{cells} {h}×{w}");
+                assert_eq!(
+                    state.clone().plain().dims(),
+                    [2, stage.out_channels, rows, columns],
+                    "{cells} {h}×{w}"
+                );
             }
         }
         let output = heads.forward(search);

@@ -2,11 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
-use cdarts_space::{CellGenotype, CellPlan, Edge};
+use cdarts_kernels::plan;
+use cdarts_space::{CellGenotype, CellKind, CellPlan, Edge};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Preprocess;
+use crate::fused::{Blocked, FusedCell, State, both, run_cell, sound};
 use crate::init::Initialiser;
 use crate::ops::Operation;
 
@@ -16,6 +18,9 @@ pub struct EvalCell {
     pub(crate) preprocess: Preprocess,
     pub(crate) nodes: Vec<EvalNode>,
     concat: Vec<usize>,
+    channels: usize,
+    reduces: bool,
+    affine: bool,
 }
 
 /// One node: its edges in the genotype's order.
@@ -23,6 +28,8 @@ pub struct EvalCell {
 pub struct EvalNode {
     pub(crate) ops: Vec<Operation>,
     sources: Vec<usize>,
+    /// Index of each operation in the space.
+    kinds: Vec<usize>,
 }
 
 /// Drops whole operations for single images while training (facts 3.1), the survivors made up for.
@@ -45,11 +52,14 @@ impl DropPath {
             return x;
         }
         let n = x.dims()[0];
-        let keep = 1.0 - self.probability;
-        let mask: Vec<f32> =
-            (0..n).map(|_| if self.rng.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 }).collect();
-        let mask = Tensor::from_data(TensorData::new(mask, [n, 1, 1, 1]), &x.device());
+        let mask = Tensor::from_data(TensorData::new(self.draw(n), [n, 1, 1, 1]), &x.device());
         x.mul(mask)
+    }
+
+    /// What each of `n` images is multiplied by.
+    fn draw(&mut self, n: usize) -> Vec<f32> {
+        let keep = 1.0 - self.probability;
+        (0..n).map(|_| if self.rng.random::<f64>() < keep { (1.0 / keep) as f32 } else { 0.0 }).collect()
     }
 }
 
@@ -65,21 +75,62 @@ impl EvalCell {
         let node = |(node, edges): (usize, &Vec<Edge>)| EvalNode {
             ops: edges.iter().map(|edge| operation(node, edge)).collect(),
             sources: edges.iter().map(|edge| edge.source).collect(),
+            kinds: edges.iter().map(|edge| edge.op.index()).collect(),
         };
         let nodes = genotype.nodes.iter().enumerate().map(node).collect();
-        Self { preprocess, nodes, concat: genotype.concat.clone() }
+        Self {
+            preprocess,
+            nodes,
+            concat: genotype.concat.clone(),
+            channels: plan.channels,
+            reduces: plan.kind == CellKind::Reduction,
+            affine,
+        }
     }
 
     /// # Shapes
     /// - `two_back`, `one_back`: the outputs of the two cells before
     /// - returns `[n, nodes kept · c, h', w']`
-    pub fn forward(
-        &self,
-        two_back: Tensor<4>,
-        one_back: Tensor<4>,
-        mut drop_path: Option<&mut DropPath>,
-    ) -> Tensor<4> {
-        let mut states = Vec::from(self.preprocess.forward(two_back, one_back));
+    pub fn forward(&self, two_back: State, one_back: State, mut drop_path: Option<&mut DropPath>) -> State {
+        let [two_back, one_back] = self.preprocess.forward(two_back, one_back);
+        let states = match both(two_back, one_back) {
+            Err(states) => states,
+            // The kernels put nodes side by side in their order.
+            Ok(states) if self.concat != [2, 3, 4, 5] => states.map(|state| State::Blocked(state).plain()),
+            Ok(states) => match run_cell(self.fused(&states[0], drop_path.as_deref_mut()), states.clone()) {
+                Some(output) => return State::Blocked(output),
+                None => states.map(|state| State::Blocked(state).plain()),
+            },
+        };
+        State::Plain(self.forward_plain(states, drop_path))
+    }
+
+    fn fused(&self, state: &Blocked, drop_path: Option<&mut DropPath>) -> FusedCell<'_> {
+        let (n, size) = state.extent();
+        let edge =
+            |node: usize, source: usize, kind: usize| plan::Edge { node, source, op: plan::Op::ALL[kind] };
+        let edges: Vec<plan::Edge> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .flat_map(|(node, n)| n.sources.iter().zip(&n.kinds).map(move |(&s, &kind)| edge(node, s, kind)))
+            .collect();
+        let ops = || self.nodes.iter().flat_map(|node| &node.ops);
+        let (weights, norms): (Vec<_>, Vec<_>) = ops().map(Operation::parts).unzip();
+        FusedCell {
+            plan: sound(plan::CellPlan::with_edges(self.channels, size, self.reduces, &edges, self.affine)),
+            weights: weights.concat(),
+            norms: norms.concat(),
+            mixing: None,
+            drop: drop_path.filter(|drop_path| drop_path.probability > 0.0).map(|drop_path| {
+                ops().flat_map(|op| if op.is_identity() { vec![1.0; n] } else { drop_path.draw(n) }).collect()
+            }),
+        }
+    }
+
+    /// Edge by edge on burn's own operations: every device but the CPU, and the reference there.
+    fn forward_plain(&self, states: [Tensor<4>; 2], mut drop_path: Option<&mut DropPath>) -> Tensor<4> {
+        let mut states = Vec::from(states);
         for node in &self.nodes {
             let mut terms = node.ops.iter().zip(&node.sources).map(|(op, &source)| {
                 let y = op.forward(states[source].clone());

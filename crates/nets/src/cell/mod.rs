@@ -4,12 +4,12 @@ mod evaluation;
 mod search;
 
 use burn::module::Module;
-use burn::tensor::Tensor;
 use cdarts_space::CellPlan;
 
 pub use evaluation::{DropPath, EvalCell};
 pub use search::SearchCell;
 
+use crate::fused::State;
 use crate::init::Initialiser;
 use crate::ops::{FactorizedReduce, ReluConvNorm};
 
@@ -43,10 +43,10 @@ impl Preprocess {
     /// - `two_back`: `[n, c'', h, w]`, or twice the size after a reduction
     /// - `one_back`: `[n, c', h, w]`
     /// - returns two of `[n, c, h, w]`
-    pub fn forward(&self, two_back: Tensor<4>, one_back: Tensor<4>) -> [Tensor<4>; 2] {
+    pub fn forward(&self, two_back: State, one_back: State) -> [State; 2] {
         let two_back = match &self.two_back {
             TwoBack::Same(op) => op.forward(two_back),
-            TwoBack::Halved(op) => op.forward(two_back),
+            TwoBack::Halved(op) => op.forward_state(two_back),
         };
         [two_back, self.one_back.forward(one_back)]
     }

@@ -2,9 +2,11 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use cdarts_space::{CellPlan, NODES, edge_index};
+use cdarts_kernels::plan::CellPlan;
+use cdarts_space::{CellKind, CellPlan as Planned, NODES, edge_index};
 
 use super::Preprocess;
+use crate::fused::{Blocked, FusedCell, State, both, run_cell, sound};
 use crate::init::Initialiser;
 use crate::mixed::MixedOp;
 
@@ -13,25 +15,51 @@ use crate::mixed::MixedOp;
 pub struct SearchCell {
     preprocess: Preprocess,
     edges: Vec<MixedOp>,
+    channels: usize,
+    reduces: bool,
 }
 
 impl SearchCell {
     /// As `plan` says, batch norms without affine part.
-    pub fn new(plan: &CellPlan, init: &Initialiser) -> Self {
+    pub fn new(plan: &Planned, init: &Initialiser) -> Self {
         let preprocess = Preprocess::new(plan, false, &init.at(0));
         let edge = |node: usize, source: usize| {
             MixedOp::new(plan.channels, plan.kind.stride(source), &init.at(1 + edge_index(node, source)))
         };
         let edges = (0..NODES).flat_map(|node| (0..node + 2).map(move |source| edge(node, source))).collect();
-        Self { preprocess, edges }
+        Self { preprocess, edges, channels: plan.channels, reduces: plan.kind == CellKind::Reduction }
     }
 
     /// # Shapes
     /// - `two_back`, `one_back`: the outputs of the two cells before
     /// - `mixing`: `[14, 8]`, the weight of every operation on every edge
     /// - returns `[n, 4c, h', w']`
-    pub fn forward(&self, two_back: Tensor<4>, one_back: Tensor<4>, mixing: &Tensor<2>) -> Tensor<4> {
-        let mut states = Vec::from(self.preprocess.forward(two_back, one_back));
+    pub fn forward(&self, two_back: State, one_back: State, mixing: &Tensor<2>) -> State {
+        let [two_back, one_back] = self.preprocess.forward(two_back, one_back);
+        let states = match both(two_back, one_back) {
+            Err(states) => states,
+            Ok(states) => match run_cell(self.fused(&states[0], mixing), states.clone()) {
+                Some(output) => return State::Blocked(output),
+                None => states.map(|state| State::Blocked(state).plain()),
+            },
+        };
+        State::Plain(self.forward_plain(states, mixing))
+    }
+
+    fn fused(&self, state: &Blocked, mixing: &Tensor<2>) -> FusedCell<'_> {
+        let (weights, norms): (Vec<_>, Vec<_>) = self.edges.iter().map(MixedOp::parts).unzip();
+        FusedCell {
+            plan: sound(CellPlan::search(self.channels, state.extent().1, self.reduces)),
+            weights: weights.concat(),
+            norms: norms.concat(),
+            mixing: Some(mixing.clone()),
+            drop: None,
+        }
+    }
+
+    /// Edge by edge on burn's own operations: every device but the CPU, and the reference there.
+    fn forward_plain(&self, states: [Tensor<4>; 2], mixing: &Tensor<2>) -> Tensor<4> {
+        let mut states = Vec::from(states);
         for node in 0..NODES {
             let edge = |source: usize| {
                 let index = edge_index(node, source);

@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation::relu};
 
 use crate::conv::{Conv, ConvShape};
+use crate::fused::{ConvKind, State, norm_conv};
 use crate::init::Initialiser;
 use crate::norm::BatchNorm;
 
@@ -25,8 +26,13 @@ impl ReluConvNorm {
 
     /// # Shapes
     /// `[n, in, h, w]` → `[n, out, h, w]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.norm.forward(self.conv.forward(relu(x)))
+    pub fn forward(&self, x: State) -> State {
+        if let State::Blocked(x) = &x
+            && let Some(y) = norm_conv(x, ConvKind::Pointwise, vec![self.conv.weight()], &self.norm)
+        {
+            return State::Blocked(y);
+        }
+        State::Plain(self.norm.forward(self.conv.forward(relu(x.plain()))))
     }
 }
 
@@ -46,6 +52,10 @@ impl SeparableBlock {
             pointwise: Conv::new(ConvShape::pointwise(channels, channels, 1), init),
             norm: BatchNorm::new(channels, affine, init),
         }
+    }
+
+    fn parts(&self) -> ([Tensor<4>; 2], &BatchNorm) {
+        ([self.depthwise.weight(), self.pointwise.weight()], &self.norm)
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
@@ -74,6 +84,10 @@ impl SepConv {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.second.forward(self.first.forward(x))
     }
+
+    pub(super) fn parts(&self) -> Vec<([Tensor<4>; 2], &BatchNorm)> {
+        vec![self.first.parts(), self.second.parts()]
+    }
 }
 
 /// Dilated separable convolution: one separable block with dilation 2.
@@ -92,5 +106,9 @@ impl DilConv {
     /// `[n, c, h, w]` → `[n, c, ⌈h/s⌉, ⌈w/s⌉]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         self.block.forward(x)
+    }
+
+    pub(super) fn parts(&self) -> Vec<([Tensor<4>; 2], &BatchNorm)> {
+        vec![self.block.parts()]
     }
 }

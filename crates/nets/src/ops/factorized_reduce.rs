@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation::relu};
 
 use crate::conv::{Conv, ConvShape};
+use crate::fused::{ConvKind, State, norm_conv};
 use crate::init::Initialiser;
 use crate::norm::BatchNorm;
 
@@ -25,6 +26,21 @@ impl FactorizedReduce {
             odd: Conv::new(ConvShape::pointwise(in_channels, out_channels - half, 2), init),
             norm: BatchNorm::new(out_channels, affine, init),
         }
+    }
+
+    /// As [`Self::forward`], in the layout that `x` has.
+    pub fn forward_state(&self, x: State) -> State {
+        if let State::Blocked(x) = &x {
+            let ([even, odd], norm) = self.parts();
+            if let Some(y) = norm_conv(x, ConvKind::FactorizedReduce, vec![even, odd], norm) {
+                return State::Blocked(y);
+            }
+        }
+        State::Plain(self.forward(x.plain()))
+    }
+
+    pub(super) fn parts(&self) -> ([Tensor<4>; 2], &BatchNorm) {
+        ([self.even.weight(), self.odd.weight()], &self.norm)
     }
 
     /// An odd side gets a row or column of zeros after the shift, so that both halves agree; the published

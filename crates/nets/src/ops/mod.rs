@@ -15,6 +15,7 @@ pub use factorized_reduce::FactorizedReduce;
 pub use pool::{Pool, PoolKind};
 
 use crate::init::Initialiser;
+use crate::norm::BatchNorm;
 
 /// One operation of the space, built.
 #[derive(Module, Debug)]
@@ -66,6 +67,18 @@ impl Operation {
     /// Whether this is a skip connection that changes nothing: drop path leaves it alone (facts 3.1).
     pub fn is_identity(&self) -> bool {
         matches!(self, Self::Identity(_))
+    }
+
+    /// Convolutions' weights and batch norms, in the kernels' order.
+    pub(crate) fn parts(&self) -> (Vec<Tensor<4>>, Vec<&BatchNorm>) {
+        let parts = match self {
+            Self::SepConv(op) => op.parts(),
+            Self::DilConv(op) => op.parts(),
+            Self::FactorizedReduce(op) => vec![op.parts()],
+            Self::Pool(_) | Self::Identity(_) | Self::Zero(_) => Vec::new(),
+        };
+        let (weights, norms): (Vec<[Tensor<4>; 2]>, Vec<&BatchNorm>) = parts.into_iter().unzip();
+        (weights.into_iter().flatten().collect(), norms)
     }
 
     /// # Shapes

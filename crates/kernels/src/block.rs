@@ -1,0 +1,567 @@
+//! The fused convolution block: gather or depthwise → pointwise, in chunks that stay in the first-level cache,
+//! with the batch norm's statistics on the way out and all gradients on the way back.
+//!
+//! Input blocks are read through *gathers*: a depthwise kernel is one gather with many weighted taps; the two
+//! halves of FactorizedReduce are two gathers of one tap each; a dense k×k convolution is k² of them.
+
+use crate::blocked::{Channels, LANES};
+use crate::depthwise::{self, Padded, Rows, Tap, Taps, depthwise};
+use crate::norm::{NormGrads, Norms};
+use crate::pixelwise::{NormGrad, lanes, moments};
+use crate::pointwise::{self, Pixels, pointwise};
+use crate::simd::Simd;
+
+/// Where the weights of a block lie in the caller's flat slice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wiring {
+    /// `[out, in, gathers]` from `at`, after the depthwise `[in, taps]` from `depthwise` if there is one.
+    Dense { depthwise: usize, at: usize },
+    /// Output channels below `half` from gather 0 (`[half, in]` at `first`), the rest from gather 1.
+    Halves { half: usize, first: usize, second: usize },
+}
+
+/// A convolution block's geometry.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    pub input: [usize; 2],
+    pub output: [usize; 2],
+    pub from: Channels,
+    pub to: Channels,
+    stride: usize,
+    /// Displacements `(dy, dx)` of every gather's taps from its anchor.
+    gathers: Vec<Vec<[isize; 2]>>,
+    /// Width, dilation and padding of a trained depthwise kernel.
+    kernel: Option<[usize; 3]>,
+    wiring: Wiring,
+}
+
+/// Displacements of a `kernel` wide window.
+pub(crate) fn window(kernel: usize, dilation: usize, padding: usize) -> Vec<[isize; 2]> {
+    let place = |k: usize| (k * dilation) as isize - padding as isize;
+    (0..kernel * kernel).map(|k| [place(k / kernel), place(k % kernel)]).collect()
+}
+
+/// Taps that gather gradients back to the input: at stride s, one list for each of the s² parities of its pixels.
+#[derive(Debug, Clone)]
+pub(crate) struct BackTaps {
+    stride: usize,
+    phases: Vec<Taps>,
+}
+
+impl BackTaps {
+    /// The mirror of displacements `window` at `stride`, reading gradients in `plane`; taps are numbered as in
+    /// the window, eight weights each.
+    pub fn new(window: &[[isize; 2]], stride: usize, plane: Padded) -> Self {
+        let (step, row) = (stride as isize, plane.row() as isize);
+        let phase = |parity: usize| {
+            let (py, px) = ((parity / stride) as isize, (parity % stride) as isize);
+            let shifts = window.iter().map(|&[dy, dx]| (py - dy, px - dx)).enumerate();
+            let whole = shifts.filter(|(_, (y, x))| y.rem_euclid(step) == 0 && x.rem_euclid(step) == 0);
+            let tap = |(k, (y, x)): (usize, (isize, isize))| Tap {
+                offset: y.div_euclid(step) * row + x.div_euclid(step) * LANES as isize,
+                weight: k * LANES,
+            };
+            Taps::new(whole.map(tap).collect())
+        };
+        Self { stride, phases: (0..stride * stride).map(phase).collect() }
+    }
+
+    /// Adds to (or writes) a whole input plane `[h, w, 8]` what it gathers from `g`.
+    pub fn apply<S: Simd>(
+        &self,
+        s: S,
+        (g, plane): (&[f32], Padded),
+        weights: &[f32],
+        [h, w]: [usize; 2],
+        accumulate: bool,
+        to: &mut [f32],
+    ) {
+        let stride = self.stride;
+        for (parity, taps) in self.phases.iter().enumerate() {
+            let (py, px) = (parity / stride, parity % stride);
+            let count = |size: usize, parity: usize| size.saturating_sub(parity).div_ceil(stride);
+            let rows = Rows {
+                from: plane.origin(),
+                from_row: plane.row(),
+                stride: 1,
+                to: (py * w + px) * LANES,
+                to_row: stride * w * LANES,
+                to_pixel: stride * LANES,
+                rows: count(h, py),
+                n: count(w, px),
+                accumulate,
+            };
+            if !(accumulate && taps.is_empty()) {
+                depthwise(s, g, taps, weights, to, &rows);
+            }
+        }
+    }
+}
+
+/// Positions of a block's packed weights and gradients.
+#[derive(Debug, Clone, Copy)]
+struct Packed {
+    depthwise: usize,
+    forward: usize,
+    backward: usize,
+    len: usize,
+}
+
+/// Buffers for one block's work on one image.
+#[derive(Debug)]
+pub(crate) struct BlockScratch<'a> {
+    /// Gathered (depthwise) chunk: [`Block::gathered_len`].
+    pub gathered: &'a mut [f32],
+    /// Gradient chunk: [`Block::grad_len`].
+    pub grad: &'a mut [f32],
+    /// Gradients of the gathered values, one padded plane (zero border) a virtual block; empty if nobody asks.
+    pub planes: &'a mut [f32],
+    /// Their geometry.
+    pub plane: Padded,
+}
+
+/// The gradient of a block's raw output `y`, made while reading: `k g + a (y − centre) + b`.
+pub(crate) struct RawGrad<'a> {
+    pub g: &'a [f32],
+    pub y: &'a [f32],
+    /// One coefficient a channel, an image's multiplier included.
+    pub k: &'a [f32],
+    pub norms: &'a Norms,
+    pub grads: &'a NormGrads,
+    pub norm: usize,
+}
+
+impl Block {
+    /// ReLU-depthwise-pointwise of the cells' convolutions, without the ReLU.
+    pub fn depthwise(
+        channels: usize,
+        input: [usize; 2],
+        stride: usize,
+        [kernel, dilation]: [usize; 2],
+        [depthwise, pointwise]: [usize; 2],
+    ) -> Self {
+        let padding = dilation * (kernel - 1) / 2;
+        Self {
+            input,
+            output: input.map(|side| side.div_ceil(stride)),
+            from: Channels::new(channels),
+            to: Channels::new(channels),
+            stride,
+            gathers: vec![window(kernel, dilation, padding)],
+            kernel: Some([kernel, dilation, padding]),
+            wiring: Wiring::Dense { depthwise, at: pointwise },
+        }
+    }
+
+    /// Both halves of FactorizedReduce; odd sizes round up, what lies outside counts as zero.
+    pub fn factorized_reduce(
+        from: Channels,
+        to: usize,
+        input: [usize; 2],
+        [first, second]: [usize; 2],
+    ) -> Self {
+        Self {
+            input,
+            output: input.map(|side| side.div_ceil(2)),
+            from,
+            to: Channels::new(to),
+            stride: 2,
+            gathers: vec![vec![[0, 0]], vec![[1, 1]]],
+            kernel: None,
+            wiring: Wiring::Halves { half: to / 2, first, second },
+        }
+    }
+
+    /// A dense convolution with `[to, from, kernel, kernel]` weights from position 0.
+    pub fn dense(
+        from: Channels,
+        to: usize,
+        input: [usize; 2],
+        [kernel, stride, padding]: [usize; 3],
+    ) -> Self {
+        Self {
+            input,
+            output: input.map(|side| (side + 2 * padding - kernel) / stride + 1),
+            from,
+            to: Channels::new(to),
+            stride,
+            gathers: window(kernel, 1, padding).into_iter().map(|tap| vec![tap]).collect(),
+            kernel: None,
+            wiring: Wiring::Dense { depthwise: 0, at: 0 },
+        }
+    }
+
+    /// Border that the padded input needs.
+    pub fn border(&self) -> usize {
+        let reach = |axis: usize| {
+            let taps = self.gathers.iter().flatten().map(move |tap| tap[axis]);
+            let last =
+                (self.output[axis] as isize - 1) * self.stride as isize + 1 - self.input[axis] as isize;
+            taps.map(move |d| (-d).max(d + last)).max().unwrap_or(0)
+        };
+        usize::try_from(reach(0).max(reach(1))).unwrap_or(0)
+    }
+
+    /// Border that the planes of gathered gradients need.
+    pub fn grad_border(&self) -> usize {
+        let step = self.stride as isize;
+        let reach = |axis: usize| {
+            let taps = self.gathers.iter().flatten().map(move |tap| tap[axis]);
+            let beyond = (self.input[axis] as isize - 1).div_euclid(step) + 1 - self.output[axis] as isize;
+            taps.map(move |d| {
+                let before = d.div_euclid(step) + isize::from(d.rem_euclid(step) != 0);
+                let after = (step - 1 - d).div_euclid(step) + beyond;
+                before.max(after)
+            })
+            .max()
+            .unwrap_or(0)
+        };
+        usize::try_from(reach(0).max(reach(1))).unwrap_or(0)
+    }
+
+    /// Whether gathering would only copy: a 1×1 convolution at stride 1.
+    pub fn is_pointwise(&self) -> bool {
+        self.stride == 1 && self.kernel.is_none() && self.gathers == [[[0, 0]]]
+    }
+
+    /// Input blocks after gathering.
+    pub fn virtual_blocks(&self) -> usize {
+        self.gathers.len() * self.from.blocks()
+    }
+
+    /// Channels worth multiplying in each input block.
+    fn used_lanes(&self) -> usize {
+        if self.from.per_group < LANES { self.from.per_group } else { LANES }
+    }
+
+    fn taps(&self) -> usize {
+        self.gathers[0].len()
+    }
+
+    /// Rows of output worked on at a time: about 64 pixels, fewer when the channels would leave the cache.
+    fn chunk_rows(&self) -> usize {
+        let pixels = (512 / self.virtual_blocks().max(self.to.blocks())).clamp(16, 64);
+        (pixels / self.output[1]).clamp(1, self.output[0])
+    }
+
+    /// Floats of [`BlockScratch::gathered`].
+    pub fn gathered_len(&self) -> usize {
+        self.virtual_blocks() * self.chunk_rows() * self.output[1] * LANES
+    }
+
+    /// Floats of [`BlockScratch::grad`].
+    pub fn grad_len(&self) -> usize {
+        self.to.blocks() * self.chunk_rows() * self.output[1] * LANES
+    }
+
+    fn packed(&self) -> Packed {
+        let depthwise = self.virtual_blocks() * self.taps() * LANES;
+        let forward = self.to.padded() * self.virtual_blocks() * self.used_lanes();
+        let backward = self.to.padded() * self.virtual_blocks() * LANES;
+        Packed {
+            depthwise: 0,
+            forward: depthwise,
+            backward: depthwise + forward,
+            len: depthwise + forward + backward,
+        }
+    }
+
+    /// Floats of the packed weights.
+    pub fn packed_len(&self) -> usize {
+        self.packed().len
+    }
+
+    /// Floats of the packed gradients: depthwise `[blocks, taps, 8]`, then `[out, virtual blocks * 8]`.
+    pub fn packed_grad_len(&self) -> usize {
+        self.packed_depthwise_grad() + self.to.padded() * self.virtual_blocks() * LANES
+    }
+
+    fn packed_depthwise_grad(&self) -> usize {
+        if self.kernel.is_some() { self.virtual_blocks() * self.taps() * LANES } else { 0 }
+    }
+
+    /// Flat position of the pointwise weight between two real channels.
+    fn pointwise_at(&self, to: usize, gather: usize, from: usize) -> Option<usize> {
+        let fan = self.from.real();
+        match self.wiring {
+            Wiring::Dense { at, .. } => Some(at + (to * fan + from) * self.gathers.len() + gather),
+            Wiring::Halves { half, first, .. } if gather == 0 => (to < half).then(|| first + to * fan + from),
+            Wiring::Halves { half, second, .. } => (to >= half).then(|| second + (to - half) * fan + from),
+        }
+    }
+
+    /// Flat position of the depthwise weight of padded channel `lane`.
+    fn depthwise_at(&self, lane: usize, tap: usize) -> Option<usize> {
+        let Wiring::Dense { depthwise, .. } = self.wiring else { return None };
+        Some(depthwise + self.from.at(lane)? * self.taps() + tap)
+    }
+
+    /// Calls `each(output channel, virtual input channel, flat position)` for every pointwise weight; both
+    /// channels are padded ones.
+    fn each_pointwise(&self, mut each: impl FnMut(usize, usize, usize)) {
+        let real = |channels: Channels| {
+            (0..channels.padded()).filter_map(|c| Some((c, channels.at(c)?))).collect::<Vec<_>>()
+        };
+        let (outputs, inputs) = (real(self.to), real(self.from));
+        for &(padded_to, to) in &outputs {
+            for gather in 0..self.gathers.len() {
+                for &(padded_from, from) in &inputs {
+                    if let Some(at) = self.pointwise_at(to, gather, from) {
+                        each(padded_to, gather * self.from.padded() + padded_from, at);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Lays the caller's weights out for the kernels.
+    pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
+        let packed = self.packed();
+        let (taps, used, width) = (self.taps(), self.used_lanes(), self.to.padded());
+        let fan = self.virtual_blocks() * used;
+        let (depthwise, pointwise) = to[..packed.len].split_at_mut(packed.forward);
+        for (i, to) in depthwise.iter_mut().enumerate() {
+            let (block, tap, lane) = (i / (taps * LANES), i / LANES % taps, i % LANES);
+            let trained = self.kernel.map(|_| self.depthwise_at(block * LANES + lane, tap));
+            *to = trained.map_or(1.0, |at| at.map_or(0.0, |at| weights[at]));
+        }
+        let (forward, backward) = pointwise.split_at_mut(packed.backward - packed.forward);
+        forward.fill(0.0);
+        backward.fill(0.0);
+        self.each_pointwise(|to, from, at| {
+            let ((out, to_lane), (block, lane)) = ((to / LANES, to % LANES), (from / LANES, from % LANES));
+            forward[(out * fan + block * used + lane) * LANES + to_lane] = weights[at];
+            backward[(block * width + to) * LANES + lane] = weights[at];
+        });
+    }
+
+    /// Adds packed gradients to the caller's flat ones.
+    pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
+        let taps = self.taps();
+        let (depthwise, pointwise) = packed.split_at(self.packed_depthwise_grad());
+        for (i, &value) in depthwise.iter().enumerate() {
+            let (block, tap, lane) = (i / (taps * LANES), i / LANES % taps, i % LANES);
+            if let Some(at) = self.depthwise_at(block * LANES + lane, tap) {
+                grads[at] += value;
+            }
+        }
+        let fan = self.virtual_blocks() * LANES;
+        self.each_pointwise(|to, from, at| grads[at] += pointwise[to * fan + from]);
+    }
+
+    /// Taps of every gather in an input plane.
+    fn tap_lists(&self, plane: Padded) -> Vec<Taps> {
+        let offset = |[dy, dx]: [isize; 2]| dy * plane.row() as isize + dx * LANES as isize;
+        let tap = |(k, &at): (usize, &[isize; 2])| Tap { offset: offset(at), weight: k * LANES };
+        let list = |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect());
+        self.gathers.iter().map(list).collect()
+    }
+
+    /// Output rows `row..row + rows` of all virtual blocks, and the distance between blocks: gathered, or where
+    /// they lie if gathering would only copy.
+    fn chunk<'c, S: Simd>(
+        &self,
+        s: S,
+        taps: &[Taps],
+        packed: &[f32],
+        (x, plane): (&'c [f32], Padded),
+        (row, rows): (usize, usize),
+        gathered: &'c mut [f32],
+    ) -> (&'c [f32], usize) {
+        if plane.border == 0 && self.is_pointwise() {
+            return (&x[row * plane.row()..], plane.len());
+        }
+        self.gather(s, taps, packed, (x, plane), (row, rows), gathered);
+        (gathered, rows * self.output[1] * LANES)
+    }
+
+    /// Gathers output rows `row..row + rows` of all virtual blocks.
+    fn gather<S: Simd>(
+        &self,
+        s: S,
+        taps: &[Taps],
+        packed: &[f32],
+        (x, plane): (&[f32], Padded),
+        (row, rows): (usize, usize),
+        to: &mut [f32],
+    ) {
+        let width = self.output[1];
+        let chunk = rows * width * LANES;
+        let per_block = self.taps() * LANES;
+        for (v, to) in to.chunks_exact_mut(chunk).take(self.virtual_blocks()).enumerate() {
+            let x = &x[v % self.from.blocks() * plane.len()..][..plane.len()];
+            let rows = Rows {
+                from: plane.origin() + row * self.stride * plane.row(),
+                from_row: self.stride * plane.row(),
+                stride: self.stride,
+                to: 0,
+                to_row: width * LANES,
+                to_pixel: LANES,
+                rows,
+                n: width,
+                accumulate: false,
+            };
+            let weights = &packed[v * per_block..][..per_block];
+            depthwise(s, x, &taps[v / self.from.blocks()], weights, to, &rows);
+        }
+    }
+
+    fn chunks(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (step, height) = (self.chunk_rows(), self.output[0]);
+        (0..height).step_by(step).map(move |row| (row, step.min(height - row)))
+    }
+
+    /// One image forward: `x` (padded planes, activated) to raw `y`. With `stats`, this image's mean and sum of
+    /// squared deviations of every output channel, `[2, padded channels]`.
+    pub fn forward<S: Simd>(
+        &self,
+        s: S,
+        packed: &[f32],
+        (x, plane): (&[f32], Padded),
+        gathered: &mut [f32],
+        y: &mut [f32],
+        stats: Option<&mut [f64]>,
+    ) {
+        let at = self.packed();
+        let (out, area, width) = (self.to.blocks(), self.output[0] * self.output[1], self.output[1]);
+        let taps = self.tap_lists(plane);
+        let mut sums = vec![[[0f64; LANES]; 2]; if stats.is_some() { out } else { 0 }];
+        let mut pivots = vec![[0f32; LANES]; sums.len()];
+        for (row, rows) in self.chunks() {
+            let n = rows * width;
+            let start = row * width * LANES;
+            let (from, x_block) =
+                self.chunk(s, &taps, &packed[at.depthwise..at.forward], (x, plane), (row, rows), gathered);
+            let pixels = Pixels {
+                blocks: self.virtual_blocks(),
+                lanes: self.used_lanes(),
+                x_block,
+                x_row: 0,
+                out,
+                y_block: area * LANES,
+                y_row: 0,
+                rows: 1,
+                n,
+            };
+            pointwise(s, from, &packed[at.forward..at.backward], &mut y[start..], &pixels);
+            for (block, (sums, pivot)) in sums.iter_mut().zip(&mut pivots).enumerate() {
+                let y = &y[block * area * LANES + start..][..n * LANES];
+                if row == 0 {
+                    pivot.copy_from_slice(&y[..LANES]);
+                }
+                let parts = moments(s, y, pivot);
+                for (sum, part) in sums.iter_mut().zip(parts) {
+                    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+                }
+            }
+        }
+        if let Some(stats) = stats {
+            finish_moments(&sums, &pivots, area as f64, stats);
+        }
+    }
+
+    /// One image back: fills `scratch.planes` with the gradients of the gathered values and adds the weights'
+    /// gradients to `grads` (packed).
+    pub fn backward_weights<S: Simd>(
+        &self,
+        s: S,
+        packed: &[f32],
+        (x, plane): (&[f32], Padded),
+        grad: &RawGrad<'_>,
+        scratch: &mut BlockScratch<'_>,
+        grads: &mut [f32],
+    ) {
+        let at = self.packed();
+        let (out, area, width) = (self.to.blocks(), self.output[0] * self.output[1], self.output[1]);
+        let taps = self.tap_lists(plane);
+        let (depthwise_grads, pointwise_grads) = grads.split_at_mut(self.packed_depthwise_grad());
+        let to_plane = scratch.plane;
+        for (row, rows) in self.chunks() {
+            let n = rows * width;
+            let weights = &packed[at.depthwise..at.forward];
+            let (from, x_block) = self.chunk(s, &taps, weights, (x, plane), (row, rows), scratch.gathered);
+            for block in 0..out {
+                let range = block * area * LANES + row * width * LANES..;
+                let (g, y) = (&grad.g[range.clone()][..n * LANES], &grad.y[range][..n * LANES]);
+                let to = &mut scratch.grad[block * n * LANES..][..n * LANES];
+                let line = grad.norms.back_line(grad.grads, grad.norm, block);
+                NormGrad { g, y, k: lanes(grad.k, block), line, to }.apply(s);
+            }
+            pointwise::WeightGrad {
+                g: scratch.grad,
+                g_block: n * LANES,
+                out,
+                x: from,
+                x_block,
+                blocks: self.virtual_blocks(),
+                n,
+            }
+            .add_to(s, pointwise_grads);
+            if scratch.planes.is_empty() {
+                continue;
+            }
+            let pixels = Pixels {
+                blocks: out,
+                lanes: LANES,
+                x_block: n * LANES,
+                x_row: width * LANES,
+                out: self.virtual_blocks(),
+                y_block: to_plane.len(),
+                y_row: to_plane.row(),
+                rows,
+                n: width,
+            };
+            let to = &mut scratch.planes[to_plane.origin() + row * to_plane.row()..];
+            pointwise(s, scratch.grad, &packed[at.backward..at.len], to, &pixels);
+        }
+        let Some([kernel, dilation, padding]) = self.kernel else { return };
+        let per_block = self.taps() * LANES;
+        for (block, to) in depthwise_grads.chunks_exact_mut(per_block).enumerate() {
+            depthwise::WeightGrad {
+                g: &scratch.planes[block * to_plane.len()..][..to_plane.len()],
+                g_plane: to_plane,
+                x: &x[block * plane.len()..][..plane.len()],
+                x_plane: plane,
+                kernel,
+                dilation,
+                stride: self.stride,
+                padding,
+            }
+            .add_to(s, to);
+        }
+    }
+
+    /// After [`Block::backward_weights`]: the gradient of the activated input, written or added to `to`
+    /// (`[blocks, h, w, 8]`).
+    pub fn backward_input<S: Simd>(
+        &self,
+        s: S,
+        packed: &[f32],
+        (planes, plane): (&[f32], Padded),
+        accumulate: bool,
+        to: &mut [f32],
+    ) {
+        let area = self.input[0] * self.input[1] * LANES;
+        let per_block = self.taps() * LANES;
+        for (gather, window) in self.gathers.iter().enumerate() {
+            let taps = BackTaps::new(window, self.stride, plane);
+            for (block, to) in to.chunks_exact_mut(area).enumerate() {
+                let v = gather * self.from.blocks() + block;
+                let g = &planes[v * plane.len()..][..plane.len()];
+                let weights = &packed[v * per_block..][..per_block];
+                let add = accumulate || gather > 0;
+                taps.apply(s, (g, plane), weights, self.input, add, to);
+            }
+        }
+    }
+}
+
+fn finish_moments(sums: &[[[f64; LANES]; 2]], pivots: &[[f32; LANES]], count: f64, stats: &mut [f64]) {
+    let (means, squares) = stats.split_at_mut(sums.len() * LANES);
+    for (i, (mean, square)) in means.iter_mut().zip(squares).enumerate() {
+        let (block, lane) = (i / LANES, i % LANES);
+        let [sum, squared] = [sums[block][0][lane], sums[block][1][lane]];
+        *mean = f64::from(pivots[block][lane]) + sum / count;
+        *square = (squared - sum * sum / count).max(0.0);
+    }
+}

@@ -1,0 +1,664 @@
+//! A whole cell as one operation: buffers, packed weights, and the forward passes. Facts 3.2; the way back is
+//! in `cell_backward.rs`.
+//!
+//! Batch norms are the only points where images meet, so a cell is a sequence of passes over the batch with a
+//! barrier between them; inside a pass one task owns an image and runs everything that leaves one state while
+//! that state's planes are in its cache. Raw (un-normalised) convolution outputs are all that is kept.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::block::{Block, BlockScratch};
+use crate::blocked::{Channels, LANES, blocked_len};
+use crate::depthwise::Padded;
+use crate::error::{KernelError, check};
+use crate::norm::{Affine, BatchStats, Norms, RunningStats};
+use crate::pixelwise::{Activate, Line, Scale, Term, weighted_sum};
+use crate::plan::{CellPlan, NODES, Op, Path};
+use crate::pool::{max_scratch, pools, pools_scratch};
+use crate::simd::{Job, Simd};
+use crate::workspace::{Buffer, Workspace};
+
+/// Most groups a batch is cut into. Groups, not threads, decide the order of summation.
+const MAX_GROUPS: usize = 32;
+
+/// Arguments of a cell.
+#[derive(Debug, Clone, Copy)]
+pub struct CellInput<'a> {
+    /// Images.
+    pub n: usize,
+    /// Input of the cell before last, `[n, c/8, h, w, 8]`.
+    pub s0: &'a [f32],
+    /// Input of the last cell, `[n, c/8, h, w, 8]`.
+    pub s1: &'a [f32],
+    /// Flat convolution weights, laid out as [`CellPlan::paths`] says. The way back uses those of the forward pass.
+    pub weights: &'a [f32],
+    /// Gains and biases `[norms, c]`; present exactly if the plan is affine.
+    pub affine: Option<Affine<'a>>,
+    /// Mixing weight of each path (softmax times edge weight); `None` sums paths plainly.
+    pub mix: Option<&'a [f32]>,
+    /// Drop-path multipliers `[edges, n]`, already divided by the keep probability.
+    pub drop: Option<&'a [f32]>,
+}
+
+/// What the forward pass keeps for the way back: raw convolution outputs and their statistics.
+#[derive(Debug)]
+pub struct CellSaved {
+    pub(crate) raw: Buffer,
+    /// The weights as the kernels want them.
+    pub(crate) packed: Buffer,
+    pub(crate) norms: Norms,
+    pub(crate) n: usize,
+}
+
+impl CellSaved {
+    /// Bytes kept (besides the caller's inputs and output).
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.raw.bytes() + self.packed.bytes()
+    }
+
+    /// Batch statistics of every norm, for the running statistics.
+    #[must_use]
+    pub fn stats(&self) -> BatchStats {
+        self.norms.stats()
+    }
+}
+
+/// A path's convolution blocks and where their packed weights and gradients start.
+#[derive(Debug)]
+pub(crate) struct Conv {
+    pub block: Block,
+    pub packed: usize,
+    pub grads: usize,
+}
+
+/// Everything about a cell that does not depend on the batch.
+pub(crate) struct Layout<'p> {
+    pub plan: &'p CellPlan,
+    /// Blocks of each path.
+    pub convs: Vec<Vec<Conv>>,
+    pub packed_len: usize,
+    pub grads_len: usize,
+    /// Border of all padded states, and of all planes of gathered gradients.
+    pub border: usize,
+    pub grad_border: usize,
+    pub channels: Channels,
+}
+
+impl<'p> Layout<'p> {
+    pub fn new(plan: &'p CellPlan) -> Self {
+        let mut layout = Self {
+            plan,
+            convs: vec![],
+            packed_len: 0,
+            grads_len: 0,
+            border: 1,
+            grad_border: 1,
+            channels: Channels::new(plan.channels()),
+        };
+        for path in plan.paths() {
+            let convs = path_blocks(plan, path).into_iter().map(|block| layout.place(block)).collect();
+            layout.convs.push(convs);
+        }
+        layout
+    }
+
+    fn place(&mut self, block: Block) -> Conv {
+        let conv = Conv { packed: self.packed_len, grads: self.grads_len, block };
+        self.packed_len += conv.block.packed_len();
+        self.grads_len += conv.block.packed_grad_len();
+        self.border = self.border.max(conv.block.border());
+        self.grad_border = self.grad_border.max(conv.block.grad_border());
+        conv
+    }
+
+    /// Channel blocks of a state.
+    pub fn blocks(&self) -> usize {
+        self.channels.blocks()
+    }
+
+    /// Floats of one channel block of a node's plane.
+    pub fn area(&self) -> usize {
+        let [h, w] = self.plan.output_size();
+        h * w * LANES
+    }
+
+    /// Floats of one node's planes for one image.
+    pub fn plane(&self) -> usize {
+        self.blocks() * self.area()
+    }
+
+    /// Floats of one input's planes for one image.
+    pub fn input_plane(&self) -> usize {
+        let [h, w] = self.plan.input_size();
+        self.blocks() * h * w * LANES
+    }
+
+    /// Floats of one image's raw outputs (never zero, so that every image has a chunk).
+    pub fn raw_image(&self) -> usize {
+        (self.plan.norms() * self.plane()).max(1)
+    }
+
+    /// Paths that leave `state`.
+    pub fn leaving(&self, state: usize) -> impl Iterator<Item = (usize, &Path)> {
+        self.plan.paths().iter().enumerate().filter(move |(_, path)| path.source == state)
+    }
+
+    /// Paths that enter `node`.
+    pub fn entering(&self, node: usize) -> impl Iterator<Item = (usize, &Path)> {
+        self.plan.paths().iter().enumerate().filter(move |(_, path)| path.node == node)
+    }
+
+    /// Padded plane of a state.
+    pub fn padded(&self, state: usize) -> Padded {
+        let [h, w] = self.plan.state_size(state);
+        Padded { h, w, border: self.border }
+    }
+
+    /// Packs all weights, each block on its own.
+    pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
+        let mut rest = to;
+        let mut parts = vec![];
+        for conv in self.convs.iter().flatten() {
+            let (part, after) = rest.split_at_mut(conv.block.packed_len());
+            parts.push((conv, part));
+            rest = after;
+        }
+        parts.into_par_iter().for_each(|(conv, part)| conv.block.pack(weights, part));
+    }
+
+    /// The packed weights of one block.
+    pub fn packed<'a>(&self, conv: &Conv, packed: &'a [f32]) -> &'a [f32] {
+        &packed[conv.packed..][..conv.block.packed_len()]
+    }
+}
+
+fn path_blocks(plan: &CellPlan, path: &Path) -> Vec<Block> {
+    let channels = plan.channels();
+    let offset = |i: usize| path.weights[i].offset;
+    if path.reduces() {
+        let from = Channels::new(channels);
+        return vec![Block::factorized_reduce(from, channels, plan.input_size(), [offset(0), offset(1)])];
+    }
+    let Some((kernel, dilation, blocks)) = path.op.conv() else { return vec![] };
+    let block = |b: usize| {
+        let (input, stride) =
+            if b == 0 { (plan.state_size(path.source), path.stride) } else { (plan.output_size(), 1) };
+        Block::depthwise(channels, input, stride, [kernel, dilation], [offset(2 * b), offset(2 * b + 1)])
+    };
+    (0..blocks).map(block).collect()
+}
+
+/// One task's buffers.
+pub(crate) struct Scratch {
+    /// A padded input state, and a padded state of the nodes' size.
+    padded: [Buffer; 2],
+    pub gathered: Buffer,
+    pub grad: Buffer,
+    pub planes: Buffer,
+    pub grad_plane: Padded,
+    /// Pools of one channel block, and what they need.
+    pub pooled: [Buffer; 2],
+    pub pool: Buffer,
+    /// Gradient of an activated state (backward only).
+    pub relu_grad: Buffer,
+}
+
+impl Scratch {
+    fn new(layout: &Layout<'_>, workspace: &Workspace) -> Self {
+        let blocks = || layout.convs.iter().flatten().map(|conv| &conv.block);
+        let most = |f: fn(&Block) -> usize| blocks().map(f).max().unwrap_or(0);
+        let [h, w] = layout.plan.input_size();
+        let [oh, ow] = layout.plan.output_size();
+        let grad_plane = Padded { h: oh, w: ow, border: layout.grad_border };
+        let padded = [0, 2].map(|state| layout.blocks() * layout.padded(state).len());
+        Self {
+            padded: padded.map(|len| workspace.take_zeroed(len)),
+            gathered: workspace.take(most(Block::gathered_len)),
+            grad: workspace.take(most(Block::grad_len)),
+            planes: workspace.take_zeroed(most(Block::virtual_blocks).max(1) * grad_plane.len()),
+            grad_plane,
+            pooled: [0; 2].map(|_| workspace.take(layout.area())),
+            pool: workspace.take(pools_scratch(w).max(max_scratch(h, w))),
+            relu_grad: workspace.take(layout.input_plane()),
+        }
+    }
+
+    /// The padded copy of a state of that size.
+    pub fn padded(&mut self, state: usize) -> &mut Buffer {
+        &mut self.padded[usize::from(state >= 2)]
+    }
+
+    /// Splits off the padded state, the parts a block's way back needs, and room for an activated state's gradient.
+    pub fn for_back(&mut self, state: usize) -> (&[f32], BlockScratch<'_>, &mut [f32]) {
+        let padded = &self.padded[usize::from(state >= 2)];
+        let planes = BlockScratch {
+            gathered: &mut self.gathered,
+            grad: &mut self.grad,
+            planes: &mut self.planes,
+            plane: self.grad_plane,
+        };
+        (padded, planes, &mut self.relu_grad)
+    }
+}
+
+/// Scratch for as many tasks as run at once.
+pub(crate) struct ScratchPool<'a> {
+    idle: Mutex<Vec<Scratch>>,
+    layout: &'a Layout<'a>,
+    workspace: &'a Workspace,
+}
+
+impl<'a> ScratchPool<'a> {
+    pub fn new(layout: &'a Layout<'a>, workspace: &'a Workspace) -> Self {
+        Self { idle: Mutex::default(), layout, workspace }
+    }
+
+    /// Runs `task` with scratch that no other task has.
+    pub fn with(&self, task: impl FnOnce(&mut Scratch)) {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let mut scratch = idle.unwrap_or_else(|| Scratch::new(self.layout, self.workspace));
+        task(&mut scratch);
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
+    }
+}
+
+/// Images in each group of a batch.
+pub(crate) const fn group_size(n: usize) -> usize {
+    n.div_ceil(MAX_GROUPS)
+}
+
+/// A path's multiplier for one image.
+pub(crate) fn multiplier(input: &CellInput<'_>, index: usize, path: &Path, image: usize) -> f32 {
+    let mix = input.mix.map_or(1.0, |mix| mix[index]);
+    mix * input.drop.map_or(1.0, |drop| drop[path.edge * input.n + image])
+}
+
+/// `max(x, floor)` of all blocks into the interior of padded planes, normalised before if there is a norm.
+pub(crate) fn activate<S: Simd>(
+    s: S,
+    x: &[f32],
+    norm: Option<(&Norms, usize)>,
+    floor: f32,
+    plane: Padded,
+    to: &mut [f32],
+) {
+    let area = plane.h * plane.w * LANES;
+    for (block, x) in x.chunks_exact(area).enumerate() {
+        let line = norm.map_or(Line::IDENTITY, |(norms, norm)| norms.line(norm, block));
+        let to = &mut to[block * plane.len()..][..plane.len()][plane.origin()..];
+        Activate { x, w: plane.w, line, floor, to, to_row: plane.row() }.apply(s);
+    }
+}
+
+pub(crate) fn check_input(plan: &CellPlan, input: &CellInput<'_>) -> Result<(), KernelError> {
+    let channels = Channels::new(plan.channels());
+    if input.n == 0 {
+        return Err(KernelError::TooSmall { what: "batch", minimum: 1, found: 0 });
+    }
+    let state = blocked_len(input.n, channels, plan.input_size());
+    check("s0", state, input.s0.len())?;
+    check("s1", state, input.s1.len())?;
+    check("weights", plan.weights_len(), input.weights.len())?;
+    if let Some(mix) = input.mix {
+        check("mixing weights", plan.paths().len(), mix.len())?;
+    }
+    if let Some(drop) = input.drop {
+        check("drop-path multipliers", plan.edges() * input.n, drop.len())?;
+    }
+    Ok(())
+}
+
+impl CellPlan {
+    /// Length of a cell's output for `n` images, `[n, 4 * c/8, h', w', 8]`: the nodes one after the other.
+    #[must_use]
+    pub fn output_len(&self, n: usize) -> usize {
+        NODES * blocked_len(n, Channels::new(self.channels()), self.output_size())
+    }
+
+    /// Runs the cell in training mode: batch norms use the batch's statistics.
+    ///
+    /// Work is split over the current rayon pool; the result does not depend on its size.
+    ///
+    /// # Shapes
+    /// See [`CellInput`]; `output` is `[n, 4 * c/8, h', w', 8]`.
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan,
+    /// [`KernelError::OneValue`] for a norm over one value.
+    pub fn forward(
+        &self,
+        workspace: &Workspace,
+        input: &CellInput<'_>,
+        output: &mut [f32],
+    ) -> Result<CellSaved, KernelError> {
+        check_input(self, input)?;
+        check("cell output", self.output_len(input.n), output.len())?;
+        let [height, width] = self.output_size();
+        let count = input.n * height * width;
+        if count == 1 && self.norms() > 0 {
+            return Err(KernelError::OneValue { batch: input.n, height, width });
+        }
+        let layout = Layout::new(self);
+        let norms = Norms::new(self.norms(), layout.channels, self.affine(), input.affine, count)?;
+        let raw = workspace.take(input.n * layout.raw_image());
+        let mut packed = workspace.take(layout.packed_len);
+        layout.pack(input.weights, &mut packed);
+        let saved = CellSaved { raw, packed, norms, n: input.n };
+        Ok(workspace.level().dispatch(TrainForward { layout: &layout, workspace, input, output, saved }))
+    }
+
+    /// Runs the cell in inference mode: batch norms use the given statistics, nothing is kept.
+    ///
+    /// # Shapes
+    /// As [`CellPlan::forward`].
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan.
+    pub fn infer(
+        &self,
+        workspace: &Workspace,
+        input: &CellInput<'_>,
+        running: RunningStats<'_>,
+        output: &mut [f32],
+    ) -> Result<(), KernelError> {
+        check_input(self, input)?;
+        check("cell output", self.output_len(input.n), output.len())?;
+        let layout = Layout::new(self);
+        let mut norms = Norms::new(self.norms(), layout.channels, self.affine(), input.affine, 0)?;
+        norms.set_running(running)?;
+        workspace.level().dispatch(Infer { layout: &layout, workspace, input, output, norms: &norms });
+        Ok(())
+    }
+}
+
+/// What every forward pass over one image reads.
+pub(crate) struct Forward<'a, S> {
+    pub s: S,
+    pub layout: &'a Layout<'a>,
+    pub input: &'a CellInput<'a>,
+    pub packed: &'a [f32],
+    pub norms: &'a Norms,
+}
+
+/// One image's parts of the batch buffers.
+struct Image<'a> {
+    index: usize,
+    raw: &'a mut [f32],
+    nodes: &'a mut [f32],
+    /// `[norms, 2, padded channels]`; `None` in inference.
+    stats: Option<&'a mut [f64]>,
+}
+
+impl<S: Simd> Forward<'_, S> {
+    /// The planes of a state: an input, or an earlier node.
+    pub fn state<'x>(&'x self, state: usize, image: usize, nodes: &'x [f32]) -> &'x [f32] {
+        let (len, plane) = (self.layout.input_plane(), self.layout.plane());
+        match state {
+            0 => &self.input.s0[image * len..][..len],
+            1 => &self.input.s1[image * len..][..len],
+            _ => &nodes[(state - 2) * plane..][..plane],
+        }
+    }
+
+    fn conv(
+        &self,
+        conv: &Conv,
+        norm: usize,
+        plane: Padded,
+        scratch: &mut Scratch,
+        state: usize,
+        to: &mut Image<'_>,
+    ) {
+        let plane_len = self.layout.plane();
+        let raw = &mut to.raw[norm * plane_len..][..plane_len];
+        let per_norm = 2 * self.layout.channels.padded();
+        let stats = to.stats.as_mut().map(|stats| &mut stats[norm * per_norm..][..per_norm]);
+        let x = &scratch.padded[usize::from(state >= 2)];
+        let packed = self.layout.packed(conv, self.packed);
+        conv.block.forward(self.s, packed, (x, plane), &mut scratch.gathered, raw, stats);
+    }
+
+    /// First blocks of all convolutions that leave `state`.
+    fn first_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
+        let plane = self.layout.padded(state);
+        let mut ready = false;
+        for (index, path) in self.layout.leaving(state) {
+            let Some(conv) = self.layout.convs[index].first() else { continue };
+            if !ready {
+                let x = self.state(state, image.index, image.nodes);
+                activate(self.s, x, None, 0.0, plane, scratch.padded(state));
+                ready = true;
+            }
+            self.conv(conv, path.norm, plane, scratch, state, image);
+        }
+    }
+
+    /// Second blocks of the separable convolutions that leave `state`.
+    fn second_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
+        let plane = self.layout.padded(2);
+        for (index, path) in self.layout.leaving(state) {
+            let Some(conv) = self.layout.convs[index].get(1) else { continue };
+            let len = self.layout.plane();
+            let (raw, norm) = (&image.raw[path.norm * len..][..len], Some((self.norms, path.norm)));
+            activate(self.s, raw, norm, 0.0, plane, scratch.padded(2));
+            self.conv(conv, path.norm + 1, plane, scratch, 2, image);
+        }
+    }
+
+    /// A node: the weighted sum over the paths that enter it.
+    fn node(&self, node: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
+        let (area, plane) = (self.layout.area(), self.layout.plane());
+        let (earlier, rest) = image.nodes.split_at_mut(node * plane);
+        for (block, to) in rest[..plane].chunks_exact_mut(area).enumerate() {
+            self.norm_sum(node, block, image.index, image.raw, to);
+            self.pool_sum(node, block, image.index, earlier, scratch, to);
+        }
+    }
+
+    /// Sum over the normalised paths.
+    fn norm_sum(&self, node: usize, block: usize, image: usize, raw: &[f32], to: &mut [f32]) {
+        let (area, plane) = (self.layout.area(), self.layout.plane());
+        let mut bias = [0f64; LANES];
+        let mut terms = vec![];
+        for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() > 0) {
+            let k = multiplier(self.input, index, path, image);
+            let norm = path.norm + path.norms() - 1;
+            let line = self.norms.line(norm, block);
+            bias.iter_mut().zip(line.b).for_each(|(bias, &b)| *bias += f64::from(k) * f64::from(b));
+            let y = &raw[norm * plane + block * area..][..area];
+            terms.push(Term { y, centre: line.centre, a: line.a.map(|a| a * k) });
+        }
+        weighted_sum(self.s, &bias.map(|bias| bias as f32), &terms, to);
+    }
+
+    /// Adds pools and identities.
+    fn pool_sum(
+        &self,
+        node: usize,
+        block: usize,
+        image: usize,
+        earlier: &[f32],
+        scratch: &mut Scratch,
+        to: &mut [f32],
+    ) {
+        let mut pooled = None;
+        for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() == 0) {
+            let size @ [h, w] = self.layout.plan.state_size(path.source);
+            let x = &self.state(path.source, image, earlier)[block * h * w * LANES..][..h * w * LANES];
+            let is_pool = matches!(path.op, Op::MaxPool3 | Op::AvgPool3);
+            let [max, avg] = &mut scratch.pooled;
+            if is_pool && pooled != Some(path.source) {
+                pools(self.s, x, size, path.stride, &mut scratch.pool, max, avg);
+                pooled = Some(path.source);
+            }
+            let x: &[f32] = match path.op {
+                Op::MaxPool3 => max,
+                Op::AvgPool3 => avg,
+                Op::Skip => x,
+                _ => continue,
+            };
+            let k = multiplier(self.input, index, path, image);
+            Scale { x, line: Line { a: &[k; LANES], ..Line::IDENTITY }, accumulate: true, to }.apply(self.s);
+        }
+    }
+}
+
+struct Infer<'a> {
+    layout: &'a Layout<'a>,
+    workspace: &'a Workspace,
+    input: &'a CellInput<'a>,
+    output: &'a mut [f32],
+    norms: &'a Norms,
+}
+
+impl Job for Infer<'_> {
+    type Out = ();
+
+    fn run<S: Simd>(self, s: S) {
+        let mut packed = self.workspace.take(self.layout.packed_len);
+        self.layout.pack(self.input.weights, &mut packed);
+        let pool = ScratchPool::new(self.layout, self.workspace);
+        let forward =
+            Forward { s, layout: self.layout, input: self.input, packed: &packed, norms: self.norms };
+        let group = group_size(self.input.n);
+        let output = NODES * self.layout.plane();
+        self.output.par_chunks_mut(group * output).enumerate().for_each(|(g, nodes)| {
+            let mut raw = self.workspace.take(self.layout.raw_image());
+            pool.with(|scratch| {
+                for (i, nodes) in nodes.chunks_exact_mut(output).enumerate() {
+                    let mut image = Image { index: g * group + i, raw: &mut raw, nodes, stats: None };
+                    for state in 0..NODES + 2 {
+                        if state >= 2 {
+                            forward.node(state - 2, scratch, &mut image);
+                        }
+                        forward.first_blocks(state, scratch, &mut image);
+                        forward.second_blocks(state, scratch, &mut image);
+                    }
+                }
+            });
+        });
+    }
+}
+
+struct TrainForward<'a> {
+    layout: &'a Layout<'a>,
+    workspace: &'a Workspace,
+    input: &'a CellInput<'a>,
+    output: &'a mut [f32],
+    saved: CellSaved,
+}
+
+/// A pass over the batch: what is done with each image before the next barrier.
+#[derive(Debug, Clone, Copy)]
+enum Pass {
+    /// First blocks of both inputs.
+    Inputs,
+    /// Second blocks of both inputs.
+    InputsAgain,
+    /// A node, and the first blocks that leave it.
+    Node(usize),
+    /// Second blocks that leave a node.
+    NodeAgain(usize),
+}
+
+impl Pass {
+    /// All passes of a cell in order.
+    const ALL: [Self; 2 * NODES + 2] = [
+        Self::Inputs,
+        Self::InputsAgain,
+        Self::Node(0),
+        Self::NodeAgain(0),
+        Self::Node(1),
+        Self::NodeAgain(1),
+        Self::Node(2),
+        Self::NodeAgain(2),
+        Self::Node(3),
+        Self::NodeAgain(3),
+    ];
+
+    fn states(self) -> std::ops::Range<usize> {
+        match self {
+            Self::Inputs | Self::InputsAgain => 0..2,
+            Self::Node(node) | Self::NodeAgain(node) => node + 2..node + 3,
+        }
+    }
+
+    /// Norms whose statistics are complete after the pass.
+    fn norms(self, layout: &Layout<'_>) -> Vec<usize> {
+        let second = matches!(self, Self::InputsAgain | Self::NodeAgain(_));
+        let paths = self.states().flat_map(|state| layout.leaving(state));
+        paths
+            .filter(|(_, p)| p.norms() > usize::from(second))
+            .map(|(_, p)| p.norm + usize::from(second))
+            .collect()
+    }
+}
+
+impl Job for TrainForward<'_> {
+    type Out = CellSaved;
+
+    fn run<S: Simd>(mut self, s: S) -> CellSaved {
+        let (layout, input) = (self.layout, self.input);
+        let pool = ScratchPool::new(layout, self.workspace);
+        let per_image = (layout.plan.norms() * 2 * layout.channels.padded()).max(1);
+        let mut stats = vec![0f64; input.n * per_image];
+        let [h, w] = layout.plan.output_size();
+        for pass in Pass::ALL {
+            let norms = pass.norms(layout);
+            if norms.is_empty() && !matches!(pass, Pass::Node(_)) {
+                continue;
+            }
+            let forward = Forward { s, layout, input, packed: &self.saved.packed, norms: &self.saved.norms };
+            run_pass(&forward, &pool, pass, &mut self.saved.raw, self.output, &mut stats);
+            for norm in norms {
+                let per_norm = 2 * layout.channels.padded();
+                let part = |image: usize| &stats[image * per_image + norm * per_norm..][..per_norm];
+                self.saved.norms.finish(norm, input.n, h * w, part);
+            }
+        }
+        self.saved
+    }
+}
+
+fn run_pass<S: Simd>(
+    forward: &Forward<'_, S>,
+    pool: &ScratchPool<'_>,
+    pass: Pass,
+    raw: &mut [f32],
+    output: &mut [f32],
+    stats: &mut [f64],
+) {
+    let n = forward.input.n;
+    let group = group_size(n);
+    let (raw_image, nodes_image, stats_image) = (raw.len() / n, output.len() / n, stats.len() / n);
+    raw.par_chunks_mut(group * raw_image)
+        .zip(output.par_chunks_mut(group * nodes_image))
+        .zip(stats.par_chunks_mut(group * stats_image))
+        .enumerate()
+        .for_each(|(g, ((raw, nodes), stats))| {
+            let raw = raw.chunks_exact_mut(raw_image);
+            let images =
+                raw.zip(nodes.chunks_exact_mut(nodes_image)).zip(stats.chunks_exact_mut(stats_image));
+            pool.with(|scratch| {
+                for (i, ((raw, nodes), stats)) in images.enumerate() {
+                    let mut image = Image { index: g * group + i, raw, nodes, stats: Some(stats) };
+                    one_image(forward, pass, scratch, &mut image);
+                }
+            });
+        });
+}
+
+fn one_image<S: Simd>(forward: &Forward<'_, S>, pass: Pass, scratch: &mut Scratch, image: &mut Image<'_>) {
+    match pass {
+        Pass::Inputs => (0..2).for_each(|state| forward.first_blocks(state, scratch, image)),
+        Pass::InputsAgain => (0..2).for_each(|state| forward.second_blocks(state, scratch, image)),
+        Pass::Node(node) => {
+            forward.node(node, scratch, image);
+            forward.first_blocks(node + 2, scratch, image);
+        }
+        Pass::NodeAgain(node) => forward.second_blocks(node + 2, scratch, image),
+    }
+}

@@ -1,0 +1,566 @@
+//! A whole cell backward: the forward passes mirrored, with a barrier wherever a norm needs batch sums.
+//!
+//! A norm's gradient is affine in the gradient of its output and its raw input, so what a barrier yields is
+//! three coefficients a channel. Everything but raw outputs is recomputed in cache; the gradient of a separable
+//! convolution's second block overwrites that block's saved output.
+
+use rayon::prelude::*;
+
+use crate::block::{BackTaps, RawGrad, window};
+use crate::blocked::LANES;
+use crate::cell::{
+    CellInput, CellSaved, Forward, Layout, Scratch, ScratchPool, activate, check_input, group_size,
+    multiplier,
+};
+use crate::depthwise::Padded;
+use crate::error::{KernelError, check};
+use crate::norm::{NormGrads, Norms};
+use crate::pixelwise::{Lanes, Line, Scale, Term, add_where_positive, dot, dots, relu_norm_back};
+use crate::plan::{CellPlan, NODES, Op, Path};
+use crate::pool::{avg_shares, max_pool_back, pools};
+use crate::simd::{Job, Simd};
+use crate::workspace::Workspace;
+
+/// Where a cell's gradients go. Every slice is overwritten.
+#[derive(Debug)]
+pub struct CellGrads<'a> {
+    /// Of the first input, `[n, c/8, h, w, 8]`.
+    pub s0: &'a mut [f32],
+    /// Of the second input, `[n, c/8, h, w, 8]`.
+    pub s1: &'a mut [f32],
+    /// Of the flat convolution weights.
+    pub weights: &'a mut [f32],
+    /// Of gains and biases, `[norms, c]` each; present exactly if the plan is affine.
+    pub affine: Option<[&'a mut [f32]; 2]>,
+    /// Of the mixing weights, one a path; `None` if nobody asks.
+    pub mix: Option<&'a mut [f32]>,
+}
+
+fn check_grads(plan: &CellPlan, input: &CellInput<'_>, grads: &CellGrads<'_>) -> Result<(), KernelError> {
+    check("gradient of s0", input.s0.len(), grads.s0.len())?;
+    check("gradient of s1", input.s1.len(), grads.s1.len())?;
+    check("gradient of weights", plan.weights_len(), grads.weights.len())?;
+    if let Some(mix) = &grads.mix {
+        check("gradient of mixing weights", plan.paths().len(), mix.len())?;
+    }
+    match (&grads.affine, plan.affine()) {
+        (None, false) => Ok(()),
+        (Some([gain, bias]), true) => {
+            check("gradient of gains", plan.norms() * plan.channels(), gain.len())?;
+            check("gradient of biases", plan.norms() * plan.channels(), bias.len())
+        }
+        (found, _) => {
+            let name = |some: bool| if some { "gains and biases" } else { "none" };
+            let (expected, found) = (name(plan.affine()), name(found.is_some()));
+            Err(KernelError::Argument { what: "affine gradients", expected, found })
+        }
+    }
+}
+
+impl CellPlan {
+    /// Gradients of [`CellPlan::forward`], whose arguments, output and saved values are given back.
+    ///
+    /// # Shapes
+    /// `output`, `grad_output`: `[n, 4 * c/8, h', w', 8]`; padding channels of `grad_output` must be zero.
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan or the saved batch.
+    pub fn backward(
+        &self,
+        workspace: &Workspace,
+        input: &CellInput<'_>,
+        output: &[f32],
+        saved: CellSaved,
+        grad_output: &[f32],
+        grads: CellGrads<'_>,
+    ) -> Result<(), KernelError> {
+        check_input(self, input)?;
+        check("cell output", self.output_len(input.n), output.len())?;
+        check("gradient of the cell's output", self.output_len(input.n), grad_output.len())?;
+        check_grads(self, input, &grads)?;
+        check("saved batch", input.n, saved.n)?;
+        let layout = Layout::new(self);
+        check("saved values", input.n * layout.raw_image(), saved.raw.len())?;
+        check("saved weights", layout.packed_len, saved.packed.len())?;
+        workspace.level().dispatch(Backward {
+            layout: &layout,
+            workspace,
+            input,
+            output,
+            saved,
+            grad_output,
+            grads,
+        });
+        Ok(())
+    }
+}
+
+struct Backward<'a> {
+    layout: &'a Layout<'a>,
+    workspace: &'a Workspace,
+    input: &'a CellInput<'a>,
+    output: &'a [f32],
+    saved: CellSaved,
+    grad_output: &'a [f32],
+    grads: CellGrads<'a>,
+}
+
+/// Places in one image's batch sums, in units of padded channels.
+#[derive(Clone, Copy)]
+struct Sums {
+    paths: usize,
+    padded: usize,
+}
+
+impl Sums {
+    /// Sum of a node's gradient times a path's (centred) output.
+    fn dot(self, path: usize) -> std::ops::Range<usize> {
+        self.at(path)
+    }
+
+    /// Sum of a node's gradient.
+    fn node(self, node: usize) -> std::ops::Range<usize> {
+        self.at(self.paths + node)
+    }
+
+    /// Sums at the norm between the blocks of a separable convolution: `g (y − mean)`, then `g`.
+    fn middle(self, path: usize, which: usize) -> std::ops::Range<usize> {
+        self.at(self.paths + NODES + 2 * path + which)
+    }
+
+    fn at(self, index: usize) -> std::ops::Range<usize> {
+        index * self.padded..(index + 1) * self.padded
+    }
+
+    fn len(self) -> usize {
+        (3 * self.paths + NODES) * self.padded
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Pass {
+    /// Copies the output's gradient to the nodes; batch sums of the last node.
+    Start,
+    /// Second blocks of the separable convolutions that leave these states.
+    SecondBlocks(usize, usize),
+    /// The rest of what leaves these states; batch sums of the node whose gradient is now complete.
+    FirstBlocks(usize, usize),
+}
+
+impl Pass {
+    /// All passes in order.
+    const ALL: [Self; 11] = [
+        Self::Start,
+        Self::SecondBlocks(5, 6),
+        Self::FirstBlocks(5, 6),
+        Self::SecondBlocks(4, 5),
+        Self::FirstBlocks(4, 5),
+        Self::SecondBlocks(3, 4),
+        Self::FirstBlocks(3, 4),
+        Self::SecondBlocks(2, 3),
+        Self::FirstBlocks(2, 3),
+        Self::SecondBlocks(0, 2),
+        Self::FirstBlocks(0, 2),
+    ];
+
+    fn is_idle(self, layout: &Layout<'_>) -> bool {
+        match self {
+            Self::Start => false,
+            Self::SecondBlocks(from, to) => {
+                (from..to).flat_map(|state| layout.leaving(state)).all(|(_, path)| path.norms() < 2)
+            }
+            // The last node leads nowhere, and its gradient was complete at the start.
+            Self::FirstBlocks(from, _) => from == NODES + 1,
+        }
+    }
+}
+
+/// One image's parts of the batch buffers.
+struct Image<'a> {
+    index: usize,
+    raw: &'a mut [f32],
+    nodes: &'a mut [f32],
+    inputs: [&'a mut [f32]; 2],
+    sums: &'a mut [f64],
+    /// The group's packed weight gradients.
+    weights: &'a mut [f32],
+}
+
+struct Reverse<'a, S> {
+    forward: Forward<'a, S>,
+    output: &'a [f32],
+    grad_output: &'a [f32],
+    grads: &'a NormGrads,
+    places: Sums,
+    /// Gradient taps of average pooling at stride 1 and 2.
+    avg_taps: &'a [BackTaps; 2],
+}
+
+/// Nine weights of one, for the average's gradient.
+const ONES: [f32; 9 * LANES] = [1.0; 9 * LANES];
+
+impl Job for Backward<'_> {
+    type Out = ();
+
+    fn run<S: Simd>(self, s: S) {
+        let Self { layout, workspace, input, output, mut saved, grad_output, grads } = self;
+        let n = input.n;
+        let groups = n.div_ceil(group_size(n));
+        let pool = ScratchPool::new(layout, workspace);
+        let mut nodes = workspace.take(n * NODES * layout.plane());
+        let mut weights = workspace.take_zeroed(groups * layout.grads_len.max(1));
+        let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
+        let mut sums = vec![0f64; n * places.len()];
+        let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
+        let mut mix = vec![0f64; places.paths];
+        grads.s0.fill(0.0);
+        grads.s1.fill(0.0);
+        let [h, w] = layout.plan.output_size();
+        let plane = Padded { h, w, border: layout.grad_border };
+        let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, plane));
+        for pass in Pass::ALL.into_iter().filter(|pass| !pass.is_idle(layout)) {
+            let forward = Forward { s, layout, input, packed: &saved.packed, norms: &saved.norms };
+            let reverse =
+                Reverse { forward, output, grad_output, grads: &norm_grads, places, avg_taps: &avg_taps };
+            let inputs = [&mut *grads.s0, &mut *grads.s1];
+            run_pass(&reverse, &pool, pass, &mut saved.raw, &mut nodes, inputs, &mut sums, &mut weights);
+            let barrier = Barrier { layout, input, norms: &saved.norms, places, sums: &sums };
+            barrier.after(pass, &mut norm_grads, &mut mix);
+        }
+        if let Some(to) = grads.mix {
+            to.iter_mut().zip(&mix).for_each(|(to, &value)| *to = value as f32);
+        }
+        if let Some([gain, bias]) = grads.affine {
+            saved.norms.unpad(&norm_grads.gain, gain);
+            saved.norms.unpad(&norm_grads.bias, bias);
+        }
+        reduce_weights(layout, &mut weights, groups, grads.weights);
+    }
+}
+
+/// Sums the groups' packed gradients in order and hands them over in the caller's layout.
+fn reduce_weights(layout: &Layout<'_>, weights: &mut [f32], groups: usize, to: &mut [f32]) {
+    to.fill(0.0);
+    if layout.grads_len == 0 {
+        return;
+    }
+    const STRETCH: usize = 4096;
+    let (total, rest) = weights.split_at_mut(layout.grads_len);
+    total.par_chunks_mut(STRETCH).enumerate().for_each(|(i, total)| {
+        for group in 0..groups - 1 {
+            let part = &rest[group * layout.grads_len + i * STRETCH..][..total.len()];
+            total.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
+        }
+    });
+    for conv in layout.convs.iter().flatten() {
+        conv.block.unpack_grads(&total[conv.grads..][..conv.block.packed_grad_len()], to);
+    }
+}
+
+/// What is computed from batch sums between passes.
+struct Barrier<'a> {
+    layout: &'a Layout<'a>,
+    input: &'a CellInput<'a>,
+    norms: &'a Norms,
+    places: Sums,
+    sums: &'a [f64],
+}
+
+impl Barrier<'_> {
+    fn after(&self, pass: Pass, grads: &mut NormGrads, mix: &mut [f64]) {
+        match pass {
+            Pass::Start => self.entering(NODES - 1, grads, mix),
+            Pass::SecondBlocks(from, to) => {
+                let paths = (from..to).flat_map(|state| self.layout.leaving(state));
+                for (index, path) in paths.filter(|(_, path)| path.norms() == 2) {
+                    let [dots, sums] = [0, 1].map(|i| self.total(self.places.middle(index, i), |_| 1.0));
+                    self.norms.back(path.norm, &dots, &sums, grads);
+                }
+            }
+            Pass::FirstBlocks(from, to) => {
+                for (index, path) in (from..to).flat_map(|state| self.layout.leaving(state)) {
+                    if path.norms() == 0 {
+                        mix[index] = self.total(self.places.dot(index), self.drop(path)).iter().sum();
+                    }
+                }
+                if from >= 2 {
+                    self.entering(from - 2, grads, mix);
+                }
+            }
+        }
+    }
+
+    /// Coefficients of the last norm of every path into `node`, and the paths' mixing gradients.
+    fn entering(&self, node: usize, grads: &mut NormGrads, mix: &mut [f64]) {
+        for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() > 0) {
+            let norm = path.norm + path.norms() - 1;
+            let [dots, sums] =
+                [self.places.dot(index), self.places.node(node)].map(|at| self.total(at, self.drop(path)));
+            mix[index] = self.norms.output_dot(norm, &dots, &sums);
+            let k = self.input.mix.map_or(1.0, |mix| f64::from(mix[index]));
+            let scale = |of: Vec<f64>| of.into_iter().map(|v| v * k).collect::<Vec<f64>>();
+            self.norms.back(norm, &scale(dots), &scale(sums), grads);
+        }
+    }
+
+    fn drop(&self, path: &Path) -> impl Fn(usize) -> f64 {
+        let first = path.edge * self.input.n;
+        move |image| self.input.drop.map_or(1.0, |drop| f64::from(drop[first + image]))
+    }
+
+    /// Sum over images, in order.
+    fn total(&self, at: std::ops::Range<usize>, scale: impl Fn(usize) -> f64) -> Vec<f64> {
+        let mut total = vec![0f64; at.len()];
+        for (image, sums) in self.sums.chunks_exact(self.places.len()).enumerate() {
+            let k = scale(image);
+            total.iter_mut().zip(&sums[at.clone()]).for_each(|(total, &part)| *total += k * part);
+        }
+        total
+    }
+}
+
+#[allow(clippy::too_many_arguments)]
+fn run_pass<S: Simd>(
+    reverse: &Reverse<'_, S>,
+    pool: &ScratchPool<'_>,
+    pass: Pass,
+    raw: &mut [f32],
+    nodes: &mut [f32],
+    [s0, s1]: [&mut [f32]; 2],
+    sums: &mut [f64],
+    weights: &mut [f32],
+) {
+    let n = reverse.forward.input.n;
+    let group = group_size(n);
+    let groups = n.div_ceil(group);
+    let image_raw = raw.len() / n;
+    let (image_nodes, image_input, image_sums) = (nodes.len() / n, s0.len() / n, (sums.len() / n).max(1));
+    let group_weights = weights.len() / groups;
+    raw.par_chunks_mut(group * image_raw)
+        .zip(nodes.par_chunks_mut(group * image_nodes))
+        .zip(s0.par_chunks_mut(group * image_input))
+        .zip(s1.par_chunks_mut(group * image_input))
+        .zip(sums.par_chunks_mut(group * image_sums))
+        .zip(weights.par_chunks_mut(group_weights))
+        .enumerate()
+        .for_each(|(g, (((((raw, nodes), s0), s1), sums), weights))| {
+            let images = raw
+                .chunks_exact_mut(image_raw)
+                .zip(nodes.chunks_exact_mut(image_nodes))
+                .zip(s0.chunks_exact_mut(image_input))
+                .zip(s1.chunks_exact_mut(image_input))
+                .zip(sums.chunks_exact_mut(image_sums));
+            pool.with(|scratch| {
+                for (i, ((((raw, nodes), s0), s1), sums)) in images.enumerate() {
+                    let index = g * group + i;
+                    let mut image =
+                        Image { index, raw, nodes, inputs: [s0, s1], sums, weights: &mut *weights };
+                    reverse.image(pass, scratch, &mut image);
+                }
+            });
+        });
+}
+
+impl<S: Simd> Reverse<'_, S> {
+    fn image(&self, pass: Pass, scratch: &mut Scratch, image: &mut Image<'_>) {
+        match pass {
+            Pass::Start => {
+                let len = image.nodes.len();
+                image.nodes.copy_from_slice(&self.grad_output[image.index * len..][..len]);
+                self.batch_sums(NODES - 1, image);
+            }
+            Pass::SecondBlocks(from, to) => {
+                (from..to).for_each(|state| self.second_blocks(state, scratch, image));
+            }
+            Pass::FirstBlocks(from, to) => {
+                for state in from..to {
+                    self.first_blocks(state, scratch, image);
+                    self.pools_and_skips(state, scratch, image);
+                }
+                if from >= 2 {
+                    self.batch_sums(from - 2, image);
+                }
+            }
+        }
+    }
+
+    fn layout(&self) -> &Layout<'_> {
+        self.forward.layout
+    }
+
+    /// Sums of a node's gradient, plain and against the raw outputs of the paths that enter it.
+    fn batch_sums(&self, node: usize, image: &mut Image<'_>) {
+        let (area, plane) = (self.layout().area(), self.layout().plane());
+        for (block, g) in image.nodes[node * plane..][..plane].chunks_exact(area).enumerate() {
+            let mut terms = vec![];
+            let normed = || self.layout().entering(node).filter(|(_, path)| path.norms() > 0);
+            for (_, path) in normed() {
+                let norm = path.norm + path.norms() - 1;
+                let y = &image.raw[norm * plane + block * area..][..area];
+                terms.push(Term { y, centre: self.forward.norms.line(norm, block).centre, a: [1.0; LANES] });
+            }
+            let sums = dots(self.forward.s, g, &terms);
+            for ((index, _), &along) in normed().zip(&sums) {
+                store_sums(&mut image.sums[self.places.dot(index)], block, along);
+            }
+            store_sums(&mut image.sums[self.places.node(node)], block, sums[terms.len()]);
+        }
+    }
+
+    /// `k` of a norm's gradient with the path's multiplier for this image folded in.
+    fn scaled(&self, norm: usize, k: f32) -> Vec<f32> {
+        self.grads.k[self.forward.norms.range(norm)].iter().map(|scale| scale * k).collect()
+    }
+
+    fn second_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
+        let s = self.forward.s;
+        let (area, len) = (self.layout().area(), self.layout().plane());
+        let plane = self.layout().padded(2);
+        let norms = self.forward.norms;
+        for (index, path) in self.layout().leaving(state) {
+            let Some(conv) = self.layout().convs[index].get(1) else { continue };
+            let (first, second) = image.raw[path.norm * len..][..2 * len].split_at_mut(len);
+            activate(s, first, Some((norms, path.norm)), 0.0, plane, scratch.padded(2));
+            let norm = path.norm + 1;
+            let k = self.scaled(norm, multiplier(self.forward.input, index, path, image.index));
+            let g = &image.nodes[path.node * len..][..len];
+            let grad = RawGrad { g, y: second, k: &k, norms, grads: self.grads, norm };
+            let packed = self.layout().packed(conv, self.forward.packed);
+            let (x, mut back, _) = scratch.for_back(2);
+            let grads = &mut image.weights[conv.grads..][..conv.block.packed_grad_len()];
+            conv.block.backward_weights(s, packed, (x, plane), &grad, &mut back, grads);
+            conv.block.backward_input(s, packed, (back.planes, back.plane), false, second);
+            for (block, (y, g)) in first.chunks_exact(area).zip(second.chunks_exact_mut(area)).enumerate() {
+                let sums = relu_norm_back(s, y, norms.line(path.norm, block), g);
+                for (which, part) in sums.into_iter().enumerate() {
+                    store_sums(&mut image.sums[self.places.middle(index, which)], block, part);
+                }
+            }
+        }
+    }
+
+    /// First blocks of all convolutions that leave `state`, down to the state's gradient.
+    fn first_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
+        let s = self.forward.s;
+        let len = self.layout().plane();
+        let plane = self.layout().padded(state);
+        let x = self.state(state, image.index);
+        let mut begun = false;
+        for (index, path) in self.layout().leaving(state) {
+            let Some(conv) = self.layout().convs[index].first() else { continue };
+            if !begun {
+                activate(s, x, None, 0.0, plane, scratch.padded(state));
+            }
+            let y = &image.raw[path.norm * len..][..len];
+            let is_last = path.norms() == 1;
+            let k = if is_last { multiplier(self.forward.input, index, path, image.index) } else { 1.0 };
+            let k = self.scaled(path.norm, k);
+            let g = if is_last {
+                &image.nodes[path.node * len..][..len]
+            } else {
+                &image.raw[(path.norm + 1) * len..][..len]
+            };
+            let norms = self.forward.norms;
+            let grad = RawGrad { g, y, k: &k, norms, grads: self.grads, norm: path.norm };
+            let packed = self.layout().packed(conv, self.forward.packed);
+            let (padded, mut back, relu_grad) = scratch.for_back(state);
+            let grads = &mut image.weights[conv.grads..][..conv.block.packed_grad_len()];
+            conv.block.backward_weights(s, packed, (padded, plane), &grad, &mut back, grads);
+            conv.block.backward_input(s, packed, (back.planes, back.plane), begun, &mut relu_grad[..x.len()]);
+            begun = true;
+        }
+        if begun {
+            let g = &scratch.relu_grad[..x.len()];
+            add_where_positive(s, x, g, grad_of(image.nodes, &mut image.inputs, state, len));
+        }
+    }
+
+    fn state(&self, state: usize, image: usize) -> &[f32] {
+        let nodes = NODES * self.layout().plane();
+        self.forward.state(state, image, &self.output[image * nodes..][..nodes])
+    }
+
+    /// Pools and identities that leave `state`: their batch sums, and their part of the state's gradient.
+    fn pools_and_skips(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
+        let s = self.forward.s;
+        let size @ [h, w] = self.layout().plan.state_size(state);
+        let (area, len) = (self.layout().area(), self.layout().plane());
+        let has = |op: Op| self.layout().leaving(state).any(|(_, path)| path.op == op);
+        let (has_max, has_avg) = (has(Op::MaxPool3), has(Op::AvgPool3));
+        let stride = if self.layout().plan.reduction() && state < 2 { 2 } else { 1 };
+        let state_len = h * w * LANES;
+        for (block, x) in self.state(state, image.index).chunks_exact(state_len).enumerate() {
+            if has_max || has_avg {
+                let [max, avg] = &mut scratch.pooled;
+                pools(s, x, size, stride, &mut scratch.pool, max, avg);
+            }
+            let nodes = NODES * len;
+            let (input_grads, node_grads) = (&mut image.inputs, &mut image.nodes[..nodes]);
+            for (index, path) in self.layout().leaving(state).filter(|(_, path)| path.norms() == 0) {
+                let y: &[f32] = match path.op {
+                    Op::MaxPool3 => &scratch.pooled[0],
+                    Op::AvgPool3 => &scratch.pooled[1],
+                    Op::Skip => x,
+                    _ => continue,
+                };
+                let g = &node_grads[path.node * len + block * area..][..area];
+                let [along, _] = dot(s, g, y, &[0.0; LANES]);
+                store_sums(&mut image.sums[self.places.dot(index)], block, along);
+            }
+            // The pooled values are spent: their buffers take the gradients of the pools.
+            for (op, kept) in [(Op::MaxPool3, 0), (Op::AvgPool3, 1)] {
+                let to = &mut scratch.pooled[kept];
+                let paths = self.layout().leaving(state).filter(|(_, path)| path.op == op);
+                for (count, (index, path)) in paths.enumerate() {
+                    let k = multiplier(self.forward.input, index, path, image.index);
+                    let x = &node_grads[path.node * len + block * area..][..area];
+                    let line = Line { a: &[k; LANES], ..Line::IDENTITY };
+                    Scale { x, line, accumulate: count > 0, to }.apply(s);
+                }
+            }
+            let (mine, later): (&mut [f32], &[f32]) = match state {
+                0 | 1 => (&mut input_grads[state][..], &*node_grads),
+                _ => {
+                    let (mine, later) = node_grads.split_at_mut((state - 1) * len);
+                    (&mut mine[(state - 2) * len..], later)
+                }
+            };
+            let to = &mut mine[block * state_len..][..state_len];
+            if has_max {
+                max_pool_back(s, x, size, stride, &scratch.pooled[0], &mut scratch.pool, to);
+            }
+            if has_avg {
+                let plane = scratch.grad_plane;
+                avg_shares(s, &scratch.pooled[1], size, stride, plane, &mut scratch.planes);
+                let taps = &self.avg_taps[stride - 1];
+                taps.apply(s, (&scratch.planes, plane), &ONES, size, true, to);
+            }
+            for (index, path) in self.layout().leaving(state) {
+                if path.op == Op::Skip && path.norms() == 0 {
+                    let k = multiplier(self.forward.input, index, path, image.index);
+                    let first = if state < 2 { 0 } else { state - 1 };
+                    let x = &later[(path.node - first) * len + block * area..][..area];
+                    Scale { x, line: Line { a: &[k; LANES], ..Line::IDENTITY }, accumulate: true, to }
+                        .apply(s);
+                }
+            }
+        }
+    }
+}
+
+/// The gradient of a state in its image's buffers.
+fn grad_of<'a>(
+    nodes: &'a mut [f32],
+    inputs: &'a mut [&mut [f32]; 2],
+    state: usize,
+    len: usize,
+) -> &'a mut [f32] {
+    match state {
+        0 | 1 => inputs[state],
+        _ => &mut nodes[(state - 2) * len..][..len],
+    }
+}
+
+fn store_sums(to: &mut [f64], block: usize, part: Lanes) {
+    to[block * LANES..][..LANES].iter_mut().zip(part).for_each(|(to, part)| *to = f64::from(part));
+}

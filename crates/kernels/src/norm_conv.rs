@@ -1,0 +1,492 @@
+//! (ReLU →) convolution → batch norm as one operation: the cells' pre-processing (1×1 and FactorizedReduce,
+//! facts 3.1), stems (3.3), heads (3.5) and NAS-Bench-201's dense convolutions.
+
+use rayon::prelude::*;
+
+use crate::block::{Block, BlockScratch, RawGrad};
+use crate::blocked::{Channels, LANES, blocked_len};
+use crate::cell::{activate, group_size};
+use crate::depthwise::Padded;
+use crate::error::{KernelError, check};
+use crate::norm::{Affine, BatchStats, NormGrads, Norms, RunningStats};
+use crate::pixelwise::{Scale, add_where_positive, dot};
+use crate::simd::{Job, Simd};
+use crate::workspace::{Buffer, Workspace};
+
+/// A convolution without bias and its norm.
+#[derive(Debug, Clone)]
+pub struct NormConv {
+    block: Block,
+    relu: bool,
+    affine: bool,
+    weights: usize,
+}
+
+/// Arguments of a [`NormConv`].
+#[derive(Debug, Clone, Copy)]
+pub struct NormConvInput<'a> {
+    /// Images.
+    pub n: usize,
+    /// Input `[n, from/8, h, w, 8]`.
+    pub x: &'a [f32],
+    /// Weights: `[to, from, k, k]`; for FactorizedReduce `[to / 2, from]` followed by `[to − to / 2, from]`.
+    pub weights: &'a [f32],
+    /// Gain and bias `[to]`; present exactly if the norm is affine.
+    pub affine: Option<Affine<'a>>,
+}
+
+/// What the forward pass keeps: raw outputs and their statistics.
+#[derive(Debug)]
+pub struct NormConvSaved {
+    raw: Buffer,
+    norms: Norms,
+    n: usize,
+}
+
+impl NormConvSaved {
+    /// Bytes kept.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.raw.bytes()
+    }
+
+    /// Batch statistics, for the running statistics.
+    #[must_use]
+    pub fn stats(&self) -> BatchStats {
+        self.norms.stats()
+    }
+}
+
+/// Where the gradients of a [`NormConv`] go. Every slice is overwritten.
+#[derive(Debug)]
+pub struct NormConvGrads<'a> {
+    /// Of the input; `None` for a stem.
+    pub x: Option<&'a mut [f32]>,
+    /// Of the weights.
+    pub weights: &'a mut [f32],
+    /// Of gain and bias; present exactly if the norm is affine.
+    pub affine: Option<[&'a mut [f32]; 2]>,
+}
+
+impl NormConv {
+    /// ReLU → 1×1 convolution → norm: the pre-processing of an input of the same size.
+    ///
+    /// # Errors
+    /// [`KernelError::TooSmall`] for no channels or an empty image.
+    pub fn pointwise(from: Channels, to: usize, size: [usize; 2], affine: bool) -> Result<Self, KernelError> {
+        Self::dense(from, to, size, [1, 1, 0], true, affine)
+    }
+
+    /// A dense convolution → norm, with a ReLU before it if `relu`.
+    ///
+    /// `[kernel, stride, padding]` as in PyTorch.
+    ///
+    /// # Errors
+    /// [`KernelError::TooSmall`] for no channels, an empty image or one that the kernel does not fit.
+    pub fn dense(
+        from: Channels,
+        to: usize,
+        size: [usize; 2],
+        [kernel, stride, padding]: [usize; 3],
+        relu: bool,
+        affine: bool,
+    ) -> Result<Self, KernelError> {
+        let needs = |side: usize| (side + 2 * padding, kernel);
+        let fits = size.map(needs);
+        let wanted = [
+            ("input channels", from.real(), 1),
+            ("output channels", to, 1),
+            ("image height", size[0], 1),
+            ("image width", size[1], 1),
+            ("kernel", kernel, 1),
+            ("stride", stride, 1),
+            ("padded height", fits[0].0, fits[0].1),
+            ("padded width", fits[1].0, fits[1].1),
+        ];
+        refuse_small(&wanted)?;
+        let block = Block::dense(from, to, size, [kernel, stride, padding]);
+        Ok(Self { block, relu, affine, weights: to * from.real() * kernel * kernel })
+    }
+
+    /// ReLU → FactorizedReduce → norm: the pre-processing of an input twice as large. Odd sizes round up.
+    ///
+    /// # Errors
+    /// [`KernelError::TooSmall`] for no channels or an empty image.
+    pub fn factorized_reduce(
+        from: Channels,
+        to: usize,
+        size: [usize; 2],
+        affine: bool,
+    ) -> Result<Self, KernelError> {
+        let wanted = [
+            ("input channels", from.real(), 1),
+            ("output channels", to, 1),
+            ("image height", size[0], 1),
+            ("image width", size[1], 1),
+        ];
+        refuse_small(&wanted)?;
+        let block = Block::factorized_reduce(from, to, size, [0, to / 2 * from.real()]);
+        Ok(Self { block, relu: true, affine, weights: to * from.real() })
+    }
+
+    /// Length of the weights.
+    #[must_use]
+    pub fn weights_len(&self) -> usize {
+        self.weights
+    }
+
+    /// Channels of the output.
+    #[must_use]
+    pub fn output_channels(&self) -> Channels {
+        self.block.to
+    }
+
+    /// Height and width of the output.
+    #[must_use]
+    pub fn output_size(&self) -> [usize; 2] {
+        self.block.output
+    }
+
+    /// Length of the output `[n, to/8, h', w', 8]`.
+    #[must_use]
+    pub fn output_len(&self, n: usize) -> usize {
+        blocked_len(n, self.block.to, self.block.output)
+    }
+
+    fn check_input(&self, input: &NormConvInput<'_>) -> Result<(), KernelError> {
+        refuse_small(&[("batch", input.n, 1)])?;
+        check("input", blocked_len(input.n, self.block.from, self.block.input), input.x.len())?;
+        check("weights", self.weights, input.weights.len())
+    }
+
+    /// Training mode: the norm uses the batch's statistics.
+    ///
+    /// # Shapes
+    /// See [`NormConvInput`]; `output` is `[n, to/8, h', w', 8]`.
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan,
+    /// [`KernelError::OneValue`] for a norm over one value.
+    pub fn forward(
+        &self,
+        workspace: &Workspace,
+        input: &NormConvInput<'_>,
+        output: &mut [f32],
+    ) -> Result<NormConvSaved, KernelError> {
+        self.check_input(input)?;
+        check("output", self.output_len(input.n), output.len())?;
+        let [height, width] = self.output_size();
+        let count = input.n * height * width;
+        if count == 1 {
+            return Err(KernelError::OneValue { batch: input.n, height, width });
+        }
+        let norms = Norms::new(1, self.block.to, self.affine, input.affine, count)?;
+        let saved = NormConvSaved { raw: workspace.take(output.len()), norms, n: input.n };
+        Ok(workspace.level().dispatch(Forward { conv: self, workspace, input, output, saved }))
+    }
+
+    /// Inference mode: the norm uses the given statistics `[to]`.
+    ///
+    /// # Shapes
+    /// As [`NormConv::forward`].
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan.
+    pub fn infer(
+        &self,
+        workspace: &Workspace,
+        input: &NormConvInput<'_>,
+        running: RunningStats<'_>,
+        output: &mut [f32],
+    ) -> Result<(), KernelError> {
+        self.check_input(input)?;
+        check("output", self.output_len(input.n), output.len())?;
+        let mut norms = Norms::new(1, self.block.to, self.affine, input.affine, 0)?;
+        norms.set_running(running)?;
+        workspace.level().dispatch(Infer { conv: self, workspace, input, output, norms: &norms });
+        Ok(())
+    }
+
+    /// Gradients of [`NormConv::forward`].
+    ///
+    /// # Shapes
+    /// `grad_output`: `[n, to/8, h', w', 8]`; its padding channels must be zero.
+    ///
+    /// # Errors
+    /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan or the saved batch.
+    pub fn backward(
+        &self,
+        workspace: &Workspace,
+        input: &NormConvInput<'_>,
+        saved: NormConvSaved,
+        grad_output: &[f32],
+        grads: NormConvGrads<'_>,
+    ) -> Result<(), KernelError> {
+        self.check_input(input)?;
+        check("saved batch", input.n, saved.n)?;
+        check("saved values", self.output_len(input.n), saved.raw.len())?;
+        check("gradient of the output", self.output_len(input.n), grad_output.len())?;
+        check("gradient of the weights", self.weights, grads.weights.len())?;
+        if let Some(x) = &grads.x {
+            check("gradient of the input", input.x.len(), x.len())?;
+        }
+        if grads.affine.is_some() != self.affine {
+            let name = |some: bool| if some { "gain and bias" } else { "none" };
+            let (expected, found) = (name(self.affine), name(grads.affine.is_some()));
+            return Err(KernelError::Argument { what: "affine gradients", expected, found });
+        }
+        if let Some([gain, bias]) = &grads.affine {
+            check("gradient of the gain", self.block.to.real(), gain.len())?;
+            check("gradient of the bias", self.block.to.real(), bias.len())?;
+        }
+        workspace.level().dispatch(Backward { conv: self, workspace, input, saved, grad_output, grads });
+        Ok(())
+    }
+
+    /// Border of the padded input; none where rows may then be read in place.
+    fn plane(&self) -> Padded {
+        let [h, w] = self.block.input;
+        Padded { h, w, border: self.block.border() }
+    }
+
+    fn input_image(&self) -> usize {
+        blocked_len(1, self.block.from, self.block.input)
+    }
+
+    fn pack(&self, workspace: &Workspace, weights: &[f32]) -> Buffer {
+        let mut packed = workspace.take(self.block.packed_len());
+        self.block.pack(weights, &mut packed);
+        packed
+    }
+
+    /// The padded, activated copy of one image's input.
+    fn activated<S: Simd>(&self, s: S, input: &NormConvInput<'_>, image: usize, to: &mut [f32]) {
+        let len = self.input_image();
+        let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
+        activate(s, &input.x[image * len..][..len], None, floor, self.plane(), to);
+    }
+
+    fn raw<S: Simd>(&self, s: S, job: &RawJob<'_>, image: usize, y: &mut [f32], stats: Option<&mut [f64]>) {
+        let plane = self.plane();
+        let mut padded = job.workspace.take_zeroed(self.block.from.blocks() * plane.len());
+        let mut gathered = job.workspace.take(self.block.gathered_len());
+        self.activated(s, job.input, image, &mut padded);
+        self.block.forward(s, job.packed, (&padded, plane), &mut gathered, y, stats);
+    }
+}
+
+fn refuse_small(wanted: &[(&'static str, usize, usize)]) -> Result<(), KernelError> {
+    match wanted.iter().find(|(_, found, minimum)| found < minimum) {
+        Some(&(what, found, minimum)) => Err(KernelError::TooSmall { what, minimum, found }),
+        None => Ok(()),
+    }
+}
+
+struct RawJob<'a> {
+    workspace: &'a Workspace,
+    input: &'a NormConvInput<'a>,
+    packed: &'a [f32],
+}
+
+/// `a x + b` of all blocks of one image.
+fn normalise<S: Simd>(s: S, norms: &Norms, raw: &[f32], to: &mut [f32], area: usize) {
+    for (block, (x, to)) in raw.chunks_exact(area).zip(to.chunks_exact_mut(area)).enumerate() {
+        Scale { x, line: norms.line(0, block), accumulate: false, to }.apply(s);
+    }
+}
+
+struct Forward<'a> {
+    conv: &'a NormConv,
+    workspace: &'a Workspace,
+    input: &'a NormConvInput<'a>,
+    output: &'a mut [f32],
+    saved: NormConvSaved,
+}
+
+impl Job for Forward<'_> {
+    type Out = NormConvSaved;
+
+    fn run<S: Simd>(self, s: S) -> NormConvSaved {
+        let Self { conv, workspace, input, output, mut saved } = self;
+        let packed = conv.pack(workspace, input.weights);
+        let n = input.n;
+        let (len, padded) = (output.len() / n, conv.block.to.padded());
+        let [h, w] = conv.block.output;
+        let mut stats = vec![0f64; n * 2 * padded];
+        let job = RawJob { workspace, input, packed: &packed };
+        let parts = saved.raw.par_chunks_mut(len).zip(stats.par_chunks_mut(2 * padded));
+        parts.enumerate().for_each(|(image, (raw, stats))| conv.raw(s, &job, image, raw, Some(stats)));
+        saved.norms.finish(0, n, h * w, |image| &stats[image * 2 * padded..][..2 * padded]);
+        let pairs = saved.raw.par_chunks(len).zip(output.par_chunks_mut(len));
+        pairs.for_each(|(raw, to)| normalise(s, &saved.norms, raw, to, h * w * LANES));
+        saved
+    }
+}
+
+struct Infer<'a> {
+    conv: &'a NormConv,
+    workspace: &'a Workspace,
+    input: &'a NormConvInput<'a>,
+    output: &'a mut [f32],
+    norms: &'a Norms,
+}
+
+impl Job for Infer<'_> {
+    type Out = ();
+
+    fn run<S: Simd>(self, s: S) {
+        let Self { conv, workspace, input, output, norms } = self;
+        let packed = conv.pack(workspace, input.weights);
+        let len = output.len() / input.n;
+        let [h, w] = conv.block.output;
+        let job = RawJob { workspace, input, packed: &packed };
+        output.par_chunks_mut(len).enumerate().for_each(|(image, to)| {
+            let mut raw = workspace.take(len);
+            conv.raw(s, &job, image, &mut raw, None);
+            normalise(s, norms, &raw, to, h * w * LANES);
+        });
+    }
+}
+
+struct Backward<'a> {
+    conv: &'a NormConv,
+    workspace: &'a Workspace,
+    input: &'a NormConvInput<'a>,
+    saved: NormConvSaved,
+    grad_output: &'a [f32],
+    grads: NormConvGrads<'a>,
+}
+
+impl Job for Backward<'_> {
+    type Out = ();
+
+    fn run<S: Simd>(self, s: S) {
+        let Self { conv, workspace, input, saved, grad_output, grads } = self;
+        let coefficients = self.conv.norm_grads(s, &saved, grad_output);
+        let packed = conv.pack(workspace, input.weights);
+        let group = group_size(input.n);
+        let per_group = conv.block.packed_grad_len();
+        let groups = input.n.div_ceil(group);
+        let mut partial = workspace.take_zeroed(groups * per_group);
+        let image_len = conv.input_image();
+        let back = Back {
+            s,
+            conv,
+            workspace,
+            input,
+            saved: &saved,
+            grad_output,
+            grads: &coefficients,
+            packed: &packed,
+        };
+        match grads.x {
+            None => partial.par_chunks_mut(per_group).enumerate().for_each(|(g, weights)| {
+                (g * group..input.n.min((g + 1) * group)).for_each(|image| back.image(image, weights, None));
+            }),
+            Some(x) => x
+                .par_chunks_mut(group * image_len)
+                .zip(partial.par_chunks_mut(per_group))
+                .enumerate()
+                .for_each(|(g, (x, weights))| {
+                    for (i, x) in x.chunks_exact_mut(image_len).enumerate() {
+                        back.image(g * group + i, weights, Some(x));
+                    }
+                }),
+        }
+        let (total, rest) = partial.split_at_mut(per_group);
+        for part in rest.chunks_exact(per_group) {
+            total.iter_mut().zip(part).for_each(|(total, &part)| *total += part);
+        }
+        grads.weights.fill(0.0);
+        conv.block.unpack_grads(total, grads.weights);
+        if let Some([gain, bias]) = grads.affine {
+            saved.norms.unpad(&coefficients.gain, gain);
+            saved.norms.unpad(&coefficients.bias, bias);
+        }
+    }
+}
+
+impl NormConv {
+    /// Batch sums of the gradient, and the norm's coefficients from them.
+    fn norm_grads<S: Simd>(&self, s: S, saved: &NormConvSaved, grad_output: &[f32]) -> NormGrads {
+        let padded = self.block.to.padded();
+        let len = saved.raw.len() / saved.n;
+        let area = self.block.output[0] * self.block.output[1] * LANES;
+        let mut parts = vec![0f64; saved.n * 2 * padded];
+        saved
+            .raw
+            .par_chunks(len)
+            .zip(grad_output.par_chunks(len))
+            .zip(parts.par_chunks_mut(2 * padded))
+            .for_each(|((raw, g), parts)| {
+                for (block, (y, g)) in raw.chunks_exact(area).zip(g.chunks_exact(area)).enumerate() {
+                    let sums = dot(s, g, y, saved.norms.line(0, block).centre);
+                    for (i, sum) in sums.into_iter().enumerate() {
+                        let to = &mut parts[i * padded + block * LANES..][..LANES];
+                        to.iter_mut().zip(sum).for_each(|(to, sum)| *to = f64::from(sum));
+                    }
+                }
+            });
+        let mut totals = vec![0f64; 2 * padded];
+        for part in parts.chunks_exact(2 * padded) {
+            totals.iter_mut().zip(part).for_each(|(total, &part)| *total += part);
+        }
+        let mut grads = NormGrads::new(padded);
+        saved.norms.back(0, &totals[..padded], &totals[padded..], &mut grads);
+        grads
+    }
+}
+
+struct Back<'a, S> {
+    s: S,
+    conv: &'a NormConv,
+    workspace: &'a Workspace,
+    input: &'a NormConvInput<'a>,
+    saved: &'a NormConvSaved,
+    grad_output: &'a [f32],
+    grads: &'a NormGrads,
+    packed: &'a [f32],
+}
+
+impl<S: Simd> Back<'_, S> {
+    /// One image: adds to the packed weight gradients, writes the input's.
+    fn image(&self, image: usize, weights: &mut [f32], x: Option<&mut [f32]>) {
+        let (conv, block) = (self.conv, &self.conv.block);
+        let plane = conv.plane();
+        let [h, w] = block.output;
+        let grad_plane = Padded { h, w, border: block.grad_border() };
+        let mut padded = self.workspace.take_zeroed(block.from.blocks() * plane.len());
+        let mut gathered = self.workspace.take(block.gathered_len());
+        let mut grad = self.workspace.take(block.grad_len());
+        let planes = if x.is_some() { block.virtual_blocks() * grad_plane.len() } else { 0 };
+        let mut planes = self.workspace.take_zeroed(planes);
+        conv.activated(self.s, self.input, image, &mut padded);
+        let len = self.saved.raw.len() / self.saved.n;
+        let at = image * len..(image + 1) * len;
+        let (g, y) = (&self.grad_output[at.clone()], &self.saved.raw[at]);
+        let (norms, grads) = (&self.saved.norms, self.grads);
+        let raw = RawGrad { g, y, k: &grads.k, norms, grads, norm: 0 };
+        let mut scratch =
+            BlockScratch { gathered: &mut gathered, grad: &mut grad, planes: &mut planes, plane: grad_plane };
+        block.backward_weights(self.s, self.packed, (&padded, plane), &raw, &mut scratch, weights);
+        if let Some(to) = x {
+            self.input_grad(image, (&planes, grad_plane), to);
+        }
+    }
+
+    fn input_grad(&self, image: usize, planes: (&[f32], Padded), to: &mut [f32]) {
+        let block = &self.conv.block;
+        if !self.conv.relu {
+            return block.backward_input(self.s, self.packed, planes, false, to);
+        }
+        let len = self.conv.input_image();
+        let x = &self.input.x[image * len..][..len];
+        to.fill(0.0);
+        if block.is_pointwise() && planes.1.border == 0 {
+            return add_where_positive(self.s, x, planes.0, to);
+        }
+        let mut relu_grad = self.workspace.take(len);
+        block.backward_input(self.s, self.packed, planes, false, &mut relu_grad);
+        add_where_positive(self.s, x, &relu_grad, to);
+    }
+}

@@ -1,0 +1,489 @@
+//! What is done pixel by pixel on one channel block: normalise-on-read, statistics, the gradient of a norm, and
+//! the weighted sums of a node. Every function takes planes `[pixels, 8]` and eight coefficients.
+
+use crate::blocked::LANES;
+use crate::simd::{Kernel, Simd};
+
+/// One coefficient a channel of the block.
+pub(crate) type Lanes = [f32; LANES];
+
+/// Pixels that keep independent sums going.
+const UNROLL: usize = 4;
+
+/// The eight lanes of block `block` in a per-channel array.
+pub(crate) fn lanes(of: &[f32], block: usize) -> &Lanes {
+    let (chunks, _) = of.as_chunks::<LANES>();
+    &chunks[block]
+}
+
+fn pixels(slices: &[usize]) -> usize {
+    assert!(slices.windows(2).all(|pair| pair[0] == pair[1]), "planes of one block differ in length");
+    slices[0] / LANES
+}
+
+/// Walks `$n` pixels, `$offset` being each one's position in floats.
+macro_rules! each_pixel {
+    ($n:expr, $offset:ident => $body:block) => {
+        for i in 0..$n {
+            let $offset = i * LANES;
+            $body
+        }
+    };
+}
+
+/// A norm's eight channels: `a (y − centre) + b`. Subtracting first keeps channels whose mean is large against
+/// their deviation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Line<'a> {
+    pub centre: &'a Lanes,
+    pub a: &'a Lanes,
+    pub b: &'a Lanes,
+}
+
+impl Line<'_> {
+    /// `x` itself.
+    pub const IDENTITY: Self = Self { centre: &[0.0; LANES], a: &[1.0; LANES], b: &[0.0; LANES] };
+}
+
+/// A [`Line`] in registers.
+#[derive(Clone, Copy)]
+struct Coefficients<S: Simd> {
+    centre: S::V,
+    a: S::V,
+    b: S::V,
+}
+
+impl<S: Simd> Coefficients<S> {
+    /// # Safety
+    /// Inside a kernel only.
+    #[inline(always)]
+    unsafe fn load(line: &Line<'_>) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            let [centre, a, b] = [line.centre, line.a, line.b].map(|of| S::load(of.as_ptr()));
+            Self { centre, a, b }
+        }
+    }
+
+    /// # Safety
+    /// Inside a kernel only.
+    #[inline(always)]
+    unsafe fn at(self, y: S::V) -> S::V {
+        // SAFETY: the caller's.
+        unsafe { S::fma(self.a, S::sub(y, self.centre), self.b) }
+    }
+}
+
+/// Writes rows of `w` pixels of `x` into rows `to_row` floats apart: `max(line(x), floor)`.
+pub(crate) struct Activate<'a> {
+    pub x: &'a [f32],
+    pub w: usize,
+    pub line: Line<'a>,
+    pub floor: f32,
+    pub to: &'a mut [f32],
+    pub to_row: usize,
+}
+
+impl Activate<'_> {
+    /// Does it.
+    pub fn apply<S: Simd>(self, s: S) {
+        let rows = self.x.len() / (self.w * LANES);
+        assert!(rows == 0 || (rows - 1) * self.to_row + self.w * LANES <= self.to.len());
+        s.call(self);
+    }
+}
+
+impl Kernel for Activate<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let rows = self.x.len() / (self.w * LANES);
+        // SAFETY: `apply` checked the last row.
+        unsafe {
+            let (line, floor) = (Coefficients::<S>::load(&self.line), S::splat(self.floor));
+            for row in 0..rows {
+                let x = self.x.as_ptr().add(row * self.w * LANES);
+                let to = self.to.as_mut_ptr().add(row * self.to_row);
+                each_pixel!(self.w, i => {
+                    S::store(to.add(i), S::max(line.at(S::load(x.add(i))), floor));
+                });
+            }
+        }
+    }
+}
+
+/// Sums of `y − pivot` and of its square, which do not cancel where the mean is large.
+pub(crate) fn moments<S: Simd>(s: S, y: &[f32], pivot: &Lanes) -> [Lanes; 2] {
+    s.call(MomentSums { y, pivot })
+}
+
+struct MomentSums<'a> {
+    y: &'a [f32],
+    pivot: &'a Lanes,
+}
+
+impl Kernel for MomentSums<'_> {
+    type Out = [Lanes; 2];
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> [Lanes; 2] {
+        let n = self.y.len() / LANES;
+        // SAFETY: whole pixels of `y`.
+        unsafe {
+            let y = self.y.as_ptr();
+            let pivot = S::load(self.pivot.as_ptr());
+            let mut sums = [S::splat(0.0); UNROLL];
+            let mut squares = [S::splat(0.0); UNROLL];
+            for i in (0..n - n % UNROLL).step_by(UNROLL) {
+                for u in 0..UNROLL {
+                    let v = S::sub(S::load(y.add((i + u) * LANES)), pivot);
+                    sums[u] = S::add(sums[u], v);
+                    squares[u] = S::fma(v, v, squares[u]);
+                }
+            }
+            for i in n - n % UNROLL..n {
+                let v = S::sub(S::load(y.add(i * LANES)), pivot);
+                sums[0] = S::add(sums[0], v);
+                squares[0] = S::fma(v, v, squares[0]);
+            }
+            [fold::<S>(sums), fold::<S>(squares)]
+        }
+    }
+}
+
+/// Adds up unrolled sums.
+///
+/// # Safety
+/// Inside a kernel only.
+#[inline(always)]
+unsafe fn fold<S: Simd>(sums: [S::V; UNROLL]) -> Lanes {
+    let mut lanes = [0.0; LANES];
+    // SAFETY: `lanes` has eight floats.
+    unsafe {
+        let total = S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]));
+        S::store(lanes.as_mut_ptr(), total);
+    }
+    lanes
+}
+
+/// Sums of `g (y − centre)` and of `g`.
+pub(crate) fn dot<S: Simd>(s: S, g: &[f32], y: &[f32], centre: &Lanes) -> [Lanes; 2] {
+    pixels(&[g.len(), y.len()]);
+    s.call(DotSums { g, y, centre })
+}
+
+struct DotSums<'a> {
+    g: &'a [f32],
+    y: &'a [f32],
+    centre: &'a Lanes,
+}
+
+impl Kernel for DotSums<'_> {
+    type Out = [Lanes; 2];
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> [Lanes; 2] {
+        let n = self.y.len() / LANES;
+        // SAFETY: `dot` checked that both have `n` pixels.
+        unsafe {
+            let (g, y, centre) = (self.g.as_ptr(), self.y.as_ptr(), S::load(self.centre.as_ptr()));
+            let mut dots = [S::splat(0.0); UNROLL];
+            let mut sums = [S::splat(0.0); UNROLL];
+            for i in (0..n - n % UNROLL).step_by(UNROLL) {
+                for u in 0..UNROLL {
+                    let v = S::load(g.add((i + u) * LANES));
+                    dots[u] = S::fma(v, S::sub(S::load(y.add((i + u) * LANES)), centre), dots[u]);
+                    sums[u] = S::add(sums[u], v);
+                }
+            }
+            for i in n - n % UNROLL..n {
+                let v = S::load(g.add(i * LANES));
+                dots[0] = S::fma(v, S::sub(S::load(y.add(i * LANES)), centre), dots[0]);
+                sums[0] = S::add(sums[0], v);
+            }
+            [fold::<S>(dots), fold::<S>(sums)]
+        }
+    }
+}
+
+/// One plane of several that are read together.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Term<'a> {
+    pub y: &'a [f32],
+    pub centre: &'a Lanes,
+    /// Weight of the plane; [`dots`] has no use for it.
+    pub a: Lanes,
+}
+
+/// Planes read at a time: several streams keep more of memory's bandwidth busy than one.
+const STREAMS: usize = 4;
+
+/// `to = bias + Σ a (y − centre)` over all terms.
+pub(crate) fn weighted_sum<S: Simd>(s: S, bias: &Lanes, terms: &[Term<'_>], to: &mut [f32]) {
+    if terms.is_empty() {
+        return to.as_chunks_mut::<LANES>().0.fill(*bias);
+    }
+    assert!(terms.iter().all(|term| term.y.len() == to.len()));
+    s.call(WeightedSum { bias, terms, to });
+}
+
+struct WeightedSum<'a> {
+    bias: &'a Lanes,
+    terms: &'a [Term<'a>],
+    to: &'a mut [f32],
+}
+
+impl Kernel for WeightedSum<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(mut self) {
+        let (groups, rest) = self.terms.as_chunks::<STREAMS>();
+        // SAFETY: `weighted_sum` checked that all planes have the same pixels.
+        unsafe {
+            for (i, group) in groups.iter().enumerate() {
+                self.add::<S, STREAMS>(group, i == 0);
+            }
+            for (i, term) in rest.iter().enumerate() {
+                self.add::<S, 1>(&[*term], groups.is_empty() && i == 0);
+            }
+        }
+    }
+}
+
+impl WeightedSum<'_> {
+    #[inline(always)]
+    unsafe fn add<S: Simd, const P: usize>(&mut self, terms: &[Term<'_>; P], first: bool) {
+        // SAFETY: as in `run`.
+        unsafe {
+            let to = self.to.as_mut_ptr();
+            let bias = S::load(self.bias.as_ptr());
+            let y = terms.each_ref().map(|term| term.y.as_ptr());
+            let a = terms.each_ref().map(|term| S::load(term.a.as_ptr()));
+            let centre = terms.each_ref().map(|term| S::load(term.centre.as_ptr()));
+            each_pixel!(self.to.len() / LANES, i => {
+                let mut sum = if first { bias } else { S::load(to.add(i)) };
+                for p in 0..P {
+                    sum = S::fma(a[p], S::sub(S::load(y[p].add(i)), centre[p]), sum);
+                }
+                S::store(to.add(i), sum);
+            });
+        }
+    }
+}
+
+/// For every term the sum of `g (y − centre)`, and last the sum of `g`.
+pub(crate) fn dots<S: Simd>(s: S, g: &[f32], terms: &[Term<'_>]) -> Vec<Lanes> {
+    assert!(terms.iter().all(|term| term.y.len() == g.len()));
+    s.call(Dots { g, terms })
+}
+
+struct Dots<'a> {
+    g: &'a [f32],
+    terms: &'a [Term<'a>],
+}
+
+impl Kernel for Dots<'_> {
+    type Out = Vec<Lanes>;
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> Vec<Lanes> {
+        let mut sums = vec![[0.0; LANES]; self.terms.len() + 1];
+        let (groups, rest) = self.terms.as_chunks::<STREAMS>();
+        // SAFETY: `dots` checked that all planes have the same pixels.
+        unsafe {
+            for (i, group) in groups.iter().enumerate() {
+                self.add::<S, STREAMS>(group, i * STREAMS, &mut sums);
+            }
+            for (i, term) in rest.iter().enumerate() {
+                self.add::<S, 1>(&[*term], groups.len() * STREAMS + i, &mut sums);
+            }
+        }
+        sums
+    }
+}
+
+impl Dots<'_> {
+    #[inline(always)]
+    unsafe fn add<S: Simd, const P: usize>(&self, terms: &[Term<'_>; P], first: usize, sums: &mut [Lanes]) {
+        // Short stretches, then their sums: rounding stays that of a few dozen additions.
+        const STRETCH: usize = 64;
+        let n = self.g.len() / LANES;
+        // SAFETY: as in `run`.
+        unsafe {
+            let g = self.g.as_ptr();
+            let y = terms.each_ref().map(|term| term.y.as_ptr());
+            let centre = terms.each_ref().map(|term| S::load(term.centre.as_ptr()));
+            let mut totals = ([S::splat(0.0); P], S::splat(0.0));
+            for start in (0..n).step_by(STRETCH) {
+                let mut part = ([S::splat(0.0); P], S::splat(0.0));
+                for i in start..n.min(start + STRETCH) {
+                    let v = S::load(g.add(i * LANES));
+                    part.1 = S::add(part.1, v);
+                    for p in 0..P {
+                        part.0[p] = S::fma(v, S::sub(S::load(y[p].add(i * LANES)), centre[p]), part.0[p]);
+                    }
+                }
+                totals.1 = S::add(totals.1, part.1);
+                for p in 0..P {
+                    totals.0[p] = S::add(totals.0[p], part.0[p]);
+                }
+            }
+            for p in 0..P {
+                S::store(sums[first + p].as_mut_ptr(), totals.0[p]);
+            }
+            S::store(sums[self.terms.len()].as_mut_ptr(), totals.1);
+        }
+    }
+}
+
+/// Gradient of a norm's input: `to = k g + line(y)`.
+pub(crate) struct NormGrad<'a> {
+    pub g: &'a [f32],
+    pub y: &'a [f32],
+    pub k: &'a Lanes,
+    pub line: Line<'a>,
+    pub to: &'a mut [f32],
+}
+
+impl NormGrad<'_> {
+    /// Does it.
+    pub fn apply<S: Simd>(self, s: S) {
+        pixels(&[self.g.len(), self.y.len(), self.to.len()]);
+        s.call(self);
+    }
+}
+
+impl Kernel for NormGrad<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: `apply` checked that all have the same pixels.
+        unsafe {
+            let (g, y, to) = (self.g.as_ptr(), self.y.as_ptr(), self.to.as_mut_ptr());
+            let (k, line) = (S::load(self.k.as_ptr()), Coefficients::<S>::load(&self.line));
+            let next = y.wrapping_add(self.y.len());
+            let next_g = g.wrapping_add(self.y.len());
+            each_pixel!(self.y.len() / LANES, i => {
+                S::prefetch(next.wrapping_add(i));
+                S::prefetch(next_g.wrapping_add(i));
+                S::store(to.add(i), S::fma(k, S::load(g.add(i)), line.at(S::load(y.add(i)))));
+            });
+        }
+    }
+}
+
+/// `to = line(x)` or `to += line(x)`.
+pub(crate) struct Scale<'a> {
+    pub x: &'a [f32],
+    pub line: Line<'a>,
+    pub accumulate: bool,
+    pub to: &'a mut [f32],
+}
+
+impl Scale<'_> {
+    /// Does it.
+    pub fn apply<S: Simd>(self, s: S) {
+        pixels(&[self.x.len(), self.to.len()]);
+        s.call(self);
+    }
+}
+
+impl Kernel for Scale<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: `apply` checked that both have the same pixels.
+        unsafe {
+            let (x, to) = (self.x.as_ptr(), self.to.as_mut_ptr());
+            let line = Coefficients::<S>::load(&self.line);
+            if self.accumulate {
+                each_pixel!(self.x.len() / LANES, i => {
+                    let sum = S::add(line.b, S::load(to.add(i)));
+                    S::store(to.add(i), Coefficients { b: sum, ..line }.at(S::load(x.add(i))));
+                });
+            } else {
+                each_pixel!(self.x.len() / LANES, i => {
+                    S::store(to.add(i), line.at(S::load(x.add(i))));
+                });
+            }
+        }
+    }
+}
+
+/// `to += x > 0 ? g : 0`: the gradient through a ReLU.
+pub(crate) fn add_where_positive<S: Simd>(s: S, x: &[f32], g: &[f32], to: &mut [f32]) {
+    pixels(&[x.len(), g.len(), to.len()]);
+    s.call(AddPositive { x, g, to });
+}
+
+struct AddPositive<'a> {
+    x: &'a [f32],
+    g: &'a [f32],
+    to: &'a mut [f32],
+}
+
+impl Kernel for AddPositive<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        // SAFETY: the wrapper checked that all have the same pixels.
+        unsafe {
+            let (x, g, to) = (self.x.as_ptr(), self.g.as_ptr(), self.to.as_mut_ptr());
+            let zero = S::splat(0.0);
+            each_pixel!(self.x.len() / LANES, i => {
+                let passed = S::select_gt(S::load(x.add(i)), zero, S::load(g.add(i)), zero);
+                S::store(to.add(i), S::add(S::load(to.add(i)), passed));
+            });
+        }
+    }
+}
+
+/// Gradient through normalise and ReLU, in place: `g = (line(y) > 0) ? g : 0`; returns the sums of
+/// `g (y − centre)` and of `g`.
+pub(crate) fn relu_norm_back<S: Simd>(s: S, y: &[f32], line: Line<'_>, g: &mut [f32]) -> [Lanes; 2] {
+    pixels(&[y.len(), g.len()]);
+    s.call(ReluNormBack { y, line, g })
+}
+
+struct ReluNormBack<'a> {
+    y: &'a [f32],
+    line: Line<'a>,
+    g: &'a mut [f32],
+}
+
+impl Kernel for ReluNormBack<'_> {
+    type Out = [Lanes; 2];
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) -> [Lanes; 2] {
+        let n = self.y.len() / LANES;
+        // SAFETY: the wrapper checked that both have `n` pixels.
+        unsafe {
+            let (y, g) = (self.y.as_ptr(), self.g.as_mut_ptr());
+            let (line, zero) = (Coefficients::<S>::load(&self.line), S::splat(0.0));
+            let mut dots = [zero; UNROLL];
+            let mut sums = [zero; UNROLL];
+            let mut pixel = |i: usize, u: usize| {
+                let v = S::load(y.add(i * LANES));
+                let passed = S::select_gt(line.at(v), zero, S::load(g.add(i * LANES)), zero);
+                S::store(g.add(i * LANES), passed);
+                dots[u] = S::fma(passed, S::sub(v, line.centre), dots[u]);
+                sums[u] = S::add(sums[u], passed);
+            };
+            for i in (0..n - n % UNROLL).step_by(UNROLL) {
+                for u in 0..UNROLL {
+                    pixel(i + u, u);
+                }
+            }
+            for i in n - n % UNROLL..n {
+                pixel(i, 0);
+            }
+            [fold::<S>(dots), fold::<S>(sums)]
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! (ReLU →) convolution → batch norm as one operation: pre-processing and stem.
+
+use burn::tensor::Tensor;
+use cdarts_kernels::{Affine, LANES, NormConv, NormConvGrads, NormConvInput, RunningStats};
+
+use super::operation::{apply, constant, host, nothing, parent};
+use super::{Blocked, WORKSPACE, sound};
+use crate::norm::BatchNorm;
+
+/// Which convolution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ConvKind {
+    /// ReLU and 1×1.
+    Pointwise,
+    /// ReLU and FactorizedReduce.
+    FactorizedReduce,
+    /// Dense, without ReLU: kernel, stride, padding.
+    Dense([usize; 3]),
+}
+
+/// The operation on `x`; nothing where a norm would be over one value.
+pub(crate) fn norm_conv(
+    x: &Blocked,
+    kind: ConvKind,
+    weights: Vec<Tensor<4>>,
+    norm: &BatchNorm,
+) -> Option<Blocked> {
+    let (n, size) = x.extent();
+    let (from, to, affine) = (x.channels, norm.channels(), norm.is_affine());
+    let conv = sound(match kind {
+        ConvKind::Pointwise => NormConv::pointwise(from, to, size, affine),
+        ConvKind::FactorizedReduce => NormConv::factorized_reduce(from, to, size, affine),
+        ConvKind::Dense(window) => NormConv::dense(from, to, size, window, false, affine),
+    });
+    let [h, w] = conv.output_size();
+    let channels = conv.output_channels();
+    let shape = [n, channels.blocks(), h, w, LANES];
+    let weights = flat(weights);
+    if !x.tensor.device().is_autodiff() {
+        let (x, weights, gains) = (host(x.tensor.clone()), host(weights), norm.affine_values());
+        let (mean, var) = norm.running_values();
+        let mut output = vec![0.0; conv.output_len(n)];
+        let input = NormConvInput {
+            n,
+            x: x.values(),
+            weights: weights.values(),
+            affine: gains.as_ref().map(|[gain, bias]| Affine { gain, bias }),
+        };
+        let running = RunningStats { mean: &mean, var: &var };
+        sound(conv.infer(&WORKSPACE, &input, running, &mut output));
+        return Some(Blocked { tensor: constant(output, shape), channels });
+    }
+    if n * h * w == 1 {
+        return None;
+    }
+    let [gain, bias] = match norm.affine_tensors() {
+        Some(tensors) => tensors.map(parent),
+        None => [nothing(), nothing()],
+    };
+    let parents = [parent(x.tensor.clone()), parent(weights), gain, bias];
+    let tensor = apply(parents, shape, |[x, weights, gain, bias]| {
+        let mut output = vec![0.0; conv.output_len(n)];
+        let input = NormConvInput {
+            n,
+            x: x.values(),
+            weights: weights.values(),
+            affine: affine.then(|| Affine { gain: gain.values(), bias: bias.values() }),
+        };
+        let saved = sound(conv.forward(&WORKSPACE, &input, &mut output));
+        let stats = saved.stats();
+        norm.record(&stats.mean, &stats.var);
+        let back = move |grad: &[f32], wanted: [bool; 4]| {
+            let input = NormConvInput {
+                n,
+                x: x.values(),
+                weights: weights.values(),
+                affine: affine.then(|| Affine { gain: gain.values(), bias: bias.values() }),
+            };
+            let mut grad_x = wanted[0].then(|| vec![0.0; x.values().len()]);
+            let mut grad_weights = vec![0.0; weights.values().len()];
+            let mut grad_gain = vec![0.0; gain.values().len()];
+            let mut grad_bias = vec![0.0; bias.values().len()];
+            let grads = NormConvGrads {
+                x: grad_x.as_deref_mut(),
+                weights: &mut grad_weights,
+                affine: affine.then_some([&mut grad_gain[..], &mut grad_bias[..]]),
+            };
+            sound(conv.backward(&WORKSPACE, &input, saved, grad, grads));
+            [grad_x, Some(grad_weights), Some(grad_gain), Some(grad_bias)]
+        };
+        (output, Box::new(back))
+    });
+    Some(Blocked { tensor, channels })
+}
+
+/// Weights one behind the other.
+pub(super) fn flat(weights: Vec<Tensor<4>>) -> Tensor<1> {
+    Tensor::cat(weights.into_iter().map(|weight| weight.flatten::<1>(0, 3)).collect(), 0)
+}

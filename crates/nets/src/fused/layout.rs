@@ -1,0 +1,82 @@
+//! Into and out of the kernels' layout, at a network's ends.
+
+use burn::tensor::Tensor;
+use cdarts_kernels::{Channels, LANES, blocked_len};
+use cdarts_kernels::{from_blocked as leave, global_pool, global_pool_backward, to_blocked as enter};
+
+use super::operation::{apply, constant, host, parent};
+use super::{Blocked, sound};
+
+/// `[n, c, h, w]` → `[n, c/8, h, w, 8]`
+pub(super) fn to_blocked(x: Tensor<4>) -> Blocked {
+    let [n, c, h, w] = x.dims();
+    let (channels, size) = (Channels::new(c), [h, w]);
+    let shape = [n, channels.blocks(), h, w, LANES];
+    let convert = move |from: &[f32]| {
+        let mut to = vec![0.0; blocked_len(n, channels, size)];
+        sound(enter(n, channels, size, from, &mut to));
+        to
+    };
+    let back = move |grad: &[f32]| {
+        let mut to = vec![0.0; n * c * h * w];
+        sound(leave(n, channels, size, grad, &mut to));
+        to
+    };
+    let tensor = if x.device().is_autodiff() {
+        apply([parent(x)], shape, |[x]| {
+            (convert(x.values()), Box::new(move |grad, [wanted]| [wanted.then(|| back(grad))]))
+        })
+    } else {
+        constant(convert(host(x).values()), shape)
+    };
+    Blocked { tensor, channels }
+}
+
+/// `[n, c/8, h, w, 8]` → `[n, c, h, w]`
+pub(super) fn from_blocked(x: Blocked) -> Tensor<4> {
+    let (channels, (n, size)) = (x.channels, x.extent());
+    let shape = [n, channels.real(), size[0], size[1]];
+    let convert = move |from: &[f32]| {
+        let mut to = vec![0.0; shape.iter().product()];
+        sound(leave(n, channels, size, from, &mut to));
+        to
+    };
+    let back = move |grad: &[f32]| {
+        let mut to = vec![0.0; blocked_len(n, channels, size)];
+        sound(enter(n, channels, size, grad, &mut to));
+        to
+    };
+    if x.tensor.device().is_autodiff() {
+        apply([parent(x.tensor)], shape, |[x]| {
+            (convert(x.values()), Box::new(move |grad, [wanted]| [wanted.then(|| back(grad))]))
+        })
+    } else {
+        constant(convert(host(x.tensor).values()), shape)
+    }
+}
+
+/// The mean of every channel's plane.
+///
+/// # Shapes
+/// `[n, c/8, h, w, 8]` → `[n, c]`
+pub(crate) fn pooled(x: Blocked) -> Tensor<2> {
+    let (channels, (n, size)) = (x.channels, x.extent());
+    let shape = [n, channels.real()];
+    let pool = move |from: &[f32]| {
+        let mut to = vec![0.0; n * channels.real()];
+        sound(global_pool(n, channels, size, from, &mut to));
+        to
+    };
+    let back = move |grad: &[f32]| {
+        let mut to = vec![0.0; blocked_len(n, channels, size)];
+        sound(global_pool_backward(n, channels, size, grad, &mut to));
+        to
+    };
+    if x.tensor.device().is_autodiff() {
+        apply([parent(x.tensor)], shape, |[x]| {
+            (pool(x.values()), Box::new(move |grad, [wanted]| [wanted.then(|| back(grad))]))
+        })
+    } else {
+        constant(pool(host(x.tensor).values()), shape)
+    }
+}

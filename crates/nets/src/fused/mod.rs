@@ -1,0 +1,81 @@
+//! The fused CPU kernels as differentiable operations (design section 6). On the CPU whole cells run as one
+//! operation each; on every other device, networks are made of burn's own operations.
+//!
+//! Activations pass between fused operations in the kernels' layout, `[n, c/8, h, w, 8]`, as a [`State`].
+
+mod cell;
+mod conv;
+mod layout;
+mod operation;
+
+use std::sync::LazyLock;
+
+use burn::tensor::{Device, Tensor};
+use cdarts_kernels::{Channels, KernelError, Workspace};
+
+pub(crate) use cell::{FusedCell, run_cell};
+pub(crate) use conv::{ConvKind, norm_conv};
+pub(crate) use layout::pooled;
+
+/// Buffers of all networks: they are used one after the other, and fresh memory costs more than arithmetic.
+static WORKSPACE: LazyLock<Workspace> = LazyLock::new(Workspace::new);
+
+/// An activation between two parts of a network.
+#[derive(Clone, Debug)]
+pub enum State {
+    /// `[n, c, h, w]`
+    Plain(Tensor<4>),
+    /// In the kernels' layout.
+    Blocked(Blocked),
+}
+
+/// An activation in the kernels' layout.
+#[derive(Clone, Debug)]
+pub struct Blocked {
+    /// `[n, c/8, h, w, 8]`; padding channels are zero.
+    pub(crate) tensor: Tensor<5>,
+    pub(crate) channels: Channels,
+}
+
+impl State {
+    /// Moves `x` into the kernels' layout where its device is the CPU.
+    pub fn new(x: Tensor<4>) -> Self {
+        if on_cpu(&x.device()) { Self::Blocked(layout::to_blocked(x)) } else { Self::Plain(x) }
+    }
+
+    /// The activation as `[n, c, h, w]`.
+    pub fn plain(self) -> Tensor<4> {
+        match self {
+            Self::Plain(x) => x,
+            Self::Blocked(x) => layout::from_blocked(x),
+        }
+    }
+}
+
+impl Blocked {
+    /// Number of images, and their height and width.
+    pub(crate) fn extent(&self) -> (usize, [usize; 2]) {
+        let [n, _, h, w, _] = self.tensor.dims();
+        (n, [h, w])
+    }
+}
+
+/// Both states where both are in the kernels' layout; otherwise both in the plain one.
+pub(crate) fn both(a: State, b: State) -> Result<[Blocked; 2], [Tensor<4>; 2]> {
+    match (a, b) {
+        (State::Blocked(a), State::Blocked(b)) => Ok([a, b]),
+        (a, b) => Err([a.plain(), b.plain()]),
+    }
+}
+
+fn on_cpu(device: &Device) -> bool {
+    device.clone().without_autodiff() == Device::flex()
+}
+
+/// The kernels check lengths against their plan, and plans here are made from the tensors' own shapes.
+pub(crate) fn sound<T>(result: Result<T, KernelError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("a kernel was called against its plan: {error}"),
+    }
+}

@@ -1,0 +1,147 @@
+//! Whole networks on the fused kernels against the same networks on burn's own operations: outputs, every
+//! gradient, running statistics, inference.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Device, Distribution, Gradients, Tensor};
+use cdarts_nets::{ArchWeights, DropPath, EvalNet, Features, Initialiser, State, Stem, Supernet, weights};
+use cdarts_space::{ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, Stem as StemKind, published};
+
+/// Both paths work in 32 bits and add up in another order, and norms over few values amplify that. The kernels are
+/// held to 1e-5 of a 64-bit reference in their own crate; this is about how they are put together.
+const TOLERANCE: f32 = 1e-2;
+
+fn plan(stem: StemKind, image: [usize; 2], init_channels: usize, cells: &[usize]) -> NetworkPlan {
+    let [height, width] = image;
+    NetworkSpec {
+        stem,
+        image: ImageShape { channels: 3, height, width },
+        classes: 5,
+        init_channels,
+        stem_multiplier: 2,
+        cells_per_stage: cells.to_vec(),
+        reduction: ReductionPosition::Last,
+    }
+    .plan()
+    .unwrap()
+}
+
+fn images(n: usize, plan: &NetworkPlan) -> Tensor<4> {
+    let device = Device::flex().autodiff();
+    device.seed(7);
+    let [h, w] = plan.stem.image_size;
+    Tensor::random([n, 3, h, w], Distribution::Normal(0.0, 1.0), &device)
+}
+
+fn plain(states: [State; 2]) -> [State; 2] {
+    states.map(|state| State::Plain(state.plain()))
+}
+
+/// A loss that every output takes part in.
+fn loss(features: Features) -> Tensor<1> {
+    let stages = features.stages.into_iter().map(|state| state.plain().tanh().mean());
+    stages.fold(features.logits.tanh().sum(), |sum, stage| sum + stage)
+}
+
+struct Collect<'a>(&'a Gradients, Vec<Vec<f32>>);
+
+impl ModuleVisitor for Collect<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(grad) = param.val().grad(self.0) {
+            self.1.push(cdarts_nets::arch::host_values(grad));
+        }
+    }
+}
+
+fn gradients<M: Module>(module: &M, grads: &Gradients) -> Vec<Vec<f32>> {
+    let mut collect = Collect(grads, Vec::new());
+    module.visit(&mut collect);
+    collect.1
+}
+
+fn close(name: &str, fused: &[f32], stock: &[f32], scale: f32) {
+    assert_eq!(fused.len(), stock.len(), "{name}");
+    for (a, b) in fused.iter().zip(stock) {
+        assert!((a - b).abs() <= TOLERANCE * scale, "{name}: {a} {b}, scale {scale}");
+    }
+}
+
+/// Compared at the scale of a parameter's largest gradient.
+fn all_close(name: &str, fused: &[Vec<f32>], stock: &[Vec<f32>]) {
+    assert!(!fused.is_empty() && fused.len() == stock.len(), "{name}: {} {}", fused.len(), stock.len());
+    for (a, b) in fused.iter().zip(stock) {
+        let scale = b.iter().fold(1e-3_f32, |scale, value| scale.max(value.abs()));
+        close(name, a, b, scale);
+    }
+}
+
+#[test]
+fn search_networks_agree() {
+    for (stem, image, channels, cells) in [
+        (StemKind::Cifar, [8, 8], 8, vec![1, 1]),
+        (StemKind::Cifar, [9, 13], 5, vec![2, 1]),
+        (StemKind::Imagenet, [64, 64], 4, vec![1, 1]),
+    ] {
+        let plan = plan(stem, image, channels, &cells);
+        let init = Initialiser::new(3, &Device::flex().autodiff());
+        let stem = Stem::new(&plan.stem, &mut init.at(0));
+        let arch = ArchWeights::new(true, &init.at(1));
+        let net = Supernet::new(&plan, &init.at(2));
+        let run = |fused: bool| {
+            let states = stem.forward(images(4, &plan));
+            let states = if fused { states } else { plain(states) };
+            assert_eq!(matches!(states[0], State::Blocked(_)), fused);
+            let features = net.forward(states, &arch);
+            let logits = cdarts_nets::arch::host_values(features.logits.clone());
+            let grads = loss(features).backward();
+            (logits, gradients(&net, &grads), gradients(&arch, &grads), gradients(&stem, &grads))
+        };
+        let (fused, stock) = (run(true), run(false));
+        close("logits", &fused.0, &stock.0, 1.0);
+        all_close("network", &fused.1, &stock.1);
+        all_close("architecture", &fused.2, &stock.2);
+        all_close("stem", &fused.3, &stock.3);
+    }
+}
+
+#[test]
+fn evaluation_networks_agree_with_drop_path_in_training_and_in_inference() {
+    for name in ["cdarts-cifar", "darts-v1", "pcdarts-imagenet", "cdarts-2019-cifar"] {
+        for affine in [false, true] {
+            let plan = plan(StemKind::Cifar, [8, 10], 6, &[2, 1]);
+            let init = Initialiser::new(4, &Device::flex().autodiff());
+            let stem = Stem::new(&plan.stem, &mut init.at(0));
+            let genotype = published(name).unwrap();
+            let run = |fused: bool| {
+                let net = EvalNet::new(&plan, &genotype, affine, &init.at(1));
+                let states = stem.forward(images(6, &plan));
+                let states = if fused { states } else { plain(states) };
+                let mut drop_path = DropPath::new(0.3, 5);
+                let features = net.forward(states.clone(), Some(&mut drop_path));
+                let logits = cdarts_nets::arch::host_values(features.logits.clone());
+                let grads = loss(features).backward();
+                let stored = weights::to_bytes(&net).unwrap();
+                let inner = states.map(|state| {
+                    let x = state.plain().inner();
+                    if fused { State::new(x) } else { State::Plain(x) }
+                });
+                let inferred = cdarts_nets::arch::host_values(net.valid().forward(inner, None).logits);
+                (logits, gradients(&net, &grads), stored.len(), inferred)
+            };
+            let (fused, stock) = (run(true), run(false));
+            close("logits", &fused.0, &stock.0, 1.0);
+            all_close(name, &fused.1, &stock.1);
+            assert_eq!(fused.2, stock.2);
+            close("inference", &fused.3, &stock.3, 1.0);
+        }
+    }
+}
+
+#[test]
+fn one_value_norms_fall_back() {
+    // One image whose last stage is a single pixel: the kernels refuse a norm over one value.
+    let plan = plan(StemKind::Cifar, [8, 8], 4, &[1, 1, 1, 1]);
+    let init = Initialiser::new(4, &Device::flex().autodiff());
+    let net = EvalNet::new(&plan, &published("darts-v2").unwrap(), true, &init.at(1));
+    let features = net.forward(Stem::new(&plan.stem, &mut init.at(0)).forward(images(1, &plan)), None);
+    assert!(cdarts_nets::arch::host_values(features.logits).iter().all(|value| value.is_finite()));
+}
