@@ -31,7 +31,7 @@ pub enum CliError {
         reason: SpaceError,
     },
     /// A run that has not ended its first cycle.
-    #[error("the run {path} has no genotype yet")]
+    #[error("the run `{path}` has no genotype yet")]
     NoGenotypeYet {
         /// The run's folder.
         path: PathBuf,
@@ -43,14 +43,25 @@ pub enum CliError {
         path: PathBuf,
     },
 
+    /// A configuration file that cannot be read; the message carries the path.
+    #[error(transparent)]
+    ConfigFile(io::Error),
+
     // Resuming
     /// Options that contradict the run to be resumed.
-    #[error("the run {path} was started with another configuration: {}", .differences.join("; "))]
+    #[error("the run `{path}` was started with another configuration: {}", .differences.join("; "))]
     OtherConfiguration {
         /// The run's folder.
         path: PathBuf,
         /// Key by key, both sides.
         differences: Vec<String>,
+    },
+
+    /// The images of a run are not where they were.
+    #[error("the images of the run are no longer at `{path}`")]
+    ImagesMoved {
+        /// Where they were.
+        path: PathBuf,
     },
 
     // Input and output
@@ -105,6 +116,15 @@ impl CliError {
             Self::OtherConfiguration { .. } => {
                 "leave those options out to go on with the run as it is, or start a new run without --resume"
             }
+            Self::ConfigFile(_) => "`cdarts config show > FILE` writes one to start from",
+            Self::Search(SearchError::NoBundle { path }) => {
+                let run = quoted(path);
+                return Some(format!(
+                    "go on with it by `cdarts search --resume {run}`, or, where it ended without training \
+                     (retrain.epochs = 0), train what it found: `cdarts retrain {run}`"
+                ));
+            }
+            Self::ImagesMoved { .. } => "name the place where they are now with --data PATH",
             Self::Search(SearchError::OtherData { .. }) => {
                 "`labels.txt` in the run's bundle lists the classes; class folders need the same names"
             }
@@ -122,6 +142,7 @@ impl CliError {
             Self::NoGenotype { .. }
             | Self::BadGenotype { .. }
             | Self::PathNotUtf8 { .. }
+            | Self::ConfigFile(_)
             | Self::OtherConfiguration { .. }
             | Self::Space(_) => Exit::Usage,
             Self::Search(error) => exit_of(error),

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::interrupt::Interrupt;
 use crate::summary;
 use crate::terminal;
-use crate::wording::{percent, seconds};
+use crate::wording::{counted, percent, seconds};
 
 /// How to show progress.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -97,12 +97,8 @@ impl Follower {
 
     fn flush(&mut self) {
         if let Some(line) = self.line.take() {
-            let ([_, all], left) = self.standing;
-            let left = if all == 0 || !left.is_finite() {
-                String::new()
-            } else {
-                format!("  {} left", seconds(left))
-            };
+            let (_, left) = self.standing;
+            let left = if left.is_finite() { format!("  {} left", seconds(left)) } else { String::new() };
             self.say(&(line + &left));
         }
     }
@@ -132,7 +128,7 @@ impl Observer for Follower {
                     "{} left  {:.0} images/s  {}",
                     seconds(progress.seconds_left),
                     progress.images_per_second,
-                    measured(named(&progress.terms), named(&progress.accuracy))
+                    measured(&progress.terms, &progress.accuracy)
                 ));
             }
             View::Json => tell_json(&as_json(progress)),
@@ -153,15 +149,13 @@ impl Observer for Follower {
                 self.line = Some(format!(
                     "[{:>width$}/{all}] {phase}  {}",
                     before + 1,
-                    measured(
-                        terms.iter().map(|(k, &v)| (k.as_str(), v)),
-                        accuracy.iter().map(|(k, &v)| (k.as_str(), v))
-                    ),
+                    measured(terms, accuracy),
                     width = all.to_string().len(),
                 ));
             }
             (Event::Genotype { skip_count, alpha_entropy, .. }, Some(line)) => {
-                line.push_str(&format!("  genotype: {skip_count} skips, entropy {alpha_entropy:.2} nats"));
+                let skips = counted(*skip_count, "skip");
+                line.push_str(&format!("  genotype: {skips}, entropy {alpha_entropy:.2} nats"));
             }
             (Event::Validation { accuracy, .. }, Some(line)) => {
                 line.push_str(&format!("  validation {}", percent(*accuracy)));
@@ -184,18 +178,15 @@ fn bar() -> ProgressBar {
     bar
 }
 
-fn named<'a>(values: &'a BTreeMap<&'static str, f64>) -> impl Iterator<Item = (&'a str, f64)> {
-    values.iter().map(|(&name, &value)| (name, value))
-}
-
 /// `loss eval 0.512 supernet 0.731  accuracy eval 91.02 %`
-fn measured<'a>(
-    terms: impl Iterator<Item = (&'a str, f64)>,
-    accuracy: impl Iterator<Item = (&'a str, f64)>,
-) -> String {
-    let losses: String =
-        terms.map(|(name, value)| format!(" {} {value:.3}", name.trim_end_matches("_classify"))).collect();
-    let shares: String = accuracy.map(|(name, share)| format!(" {name} {}", percent(share))).collect();
+fn measured<N: AsRef<str>>(terms: &BTreeMap<N, f64>, accuracy: &BTreeMap<N, f64>) -> String {
+    let loss = |(name, value): (&N, &f64)| {
+        let name = name.as_ref().trim_end_matches("_classify");
+        format!(" {name} {value:.3}")
+    };
+    let losses: String = terms.iter().map(loss).collect();
+    let shares: String =
+        accuracy.iter().map(|(name, &share)| format!(" {} {}", name.as_ref(), percent(share))).collect();
     format!("loss{losses}  accuracy{shares}")
 }
 

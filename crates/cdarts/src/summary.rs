@@ -24,13 +24,12 @@ const NAMES: usize = 16;
 pub fn overview(overview: &Overview) -> String {
     let [training, validation, test] = overview.images.map(|images| count(images as u64));
     let [channels, height, width] = overview.shape;
-    let classes = counted(overview.classes, "class").replace("classs", "classes");
     let mut lines = vec![
         row(
             "images",
             &format!("{training} for training, {validation} for validation, {test} kept for the test"),
         ),
-        row("", &format!("{classes}, {channels}×{height}×{width}")),
+        row("", &format!("{} classes, {channels}×{height}×{width}", count(overview.classes as u64))),
     ];
     if let Some(params) = overview.search_params {
         lines.push(row("search network", &format!("{} parameters", count(params))));
@@ -80,15 +79,16 @@ pub fn outcome(outcome: &Outcome) -> Result<String, CliError> {
 
 fn next_commands(run: &Path, trained: bool) -> Vec<String> {
     let run = quoted(run);
-    let then = match trained {
-        true => [("class by class", format!("cdarts eval {run}")), ("drawn", show(&run))],
-        false => [("train it", format!("cdarts retrain {run}")), ("drawn", show(&run))],
+    let first = match trained {
+        true => (format!("cdarts eval {run}"), "score it class by class"),
+        false => (format!("cdarts retrain {run}"), "train the found network"),
     };
-    then.map(|(what, command)| row(what, &command)).to_vec()
-}
-
-fn show(run: &str) -> String {
-    format!("cdarts show {run} --svg cells.svg")
+    let commands = [first, (format!("cdarts show {run} --svg cells.svg"), "draw its cells")];
+    let width = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
+    let lines = ["next", ""].into_iter().zip(commands);
+    lines
+        .map(|(heading, (command, purpose))| row(heading, &format!("{command:<width$}  {purpose}")))
+        .collect()
 }
 
 /// Images of the test part classified rightly, and all, as the journal has them.

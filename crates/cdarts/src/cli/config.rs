@@ -3,7 +3,8 @@
 use cdarts_search::config;
 use clap::{Args, Subcommand};
 
-use super::launch::ConfigOptions;
+use super::explanations::explained;
+use super::options::ConfigOptions;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::terminal;
@@ -20,7 +21,7 @@ enum ConfigCommand {
     Show(ShowArgs),
 }
 
-/// Print a configuration with every value it resolves to
+/// Print a configuration with every value it resolves to, each explained
 ///
 /// Values come from the preset, then the file, then --set; later ones win. The output is itself a configuration file.
 #[derive(Debug, Args)]
@@ -56,7 +57,7 @@ impl ShowArgs {
             }
             None => self.options.resolve()?,
         };
-        terminal::result(config.to_toml()?.trim_end())?;
+        terminal::result(explained(&config.to_toml()?).trim_end())?;
         Ok(Exit::Done)
     }
 }

@@ -10,7 +10,8 @@ use cdarts_search::{Bundle, Config, SearchError, bundle, device};
 use clap::Args;
 use serde::Serialize;
 
-use super::launch::{self, DataOptions};
+use super::launch;
+use super::options::{ThreadOptions, load_again, load_options, settle_path};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::summary::row;
@@ -32,8 +33,12 @@ pub struct EvalArgs {
     #[arg(value_name = "RUN")]
     run: PathBuf,
 
+    /// Other images to score it on, of the same classes [default: the run's own test images]
+    #[arg(long, value_name = "PATH")]
+    data: Option<PathBuf>,
+
     #[command(flatten)]
-    data: DataOptions,
+    threads: ThreadOptions,
 
     /// Print the score as one JSON object
     #[arg(long)]
@@ -72,10 +77,10 @@ impl EvalArgs {
         let bundle = bundle::read(&self.run, &device("cpu")?)?;
         let mut config = launch::own_configuration(&folder)?;
         let seed = Manifest::load(&folder.manifest_path())?.seed;
-        self.data.settle_path(&mut config.data)?;
-        self.data.start_threads()?;
+        settle_path(&mut config.data, self.data.as_deref())?;
+        self.threads.start()?;
 
-        let dataset = load(&bundle, &config)?;
+        let dataset = self.load(&bundle, &config)?;
         let (part, loader) = images(&bundle, &dataset, &config, seed)?;
         let classes = score(&bundle, &loader)?;
         let (correct, total) =
@@ -93,23 +98,23 @@ impl EvalArgs {
         terminal::result(&text)?;
         Ok(Exit::Done)
     }
-}
 
-/// Reads the images in the network's shape. Those of the run itself come out as the run had them.
-fn load(bundle: &Bundle, config: &Config) -> Result<Dataset, CliError> {
-    let image = bundle.model.network.image;
-    let options = LoadOptions {
-        size: Some([image.height, image.width]),
-        channels: Some(image.channels),
-        fine_labels: config.data.fine_labels,
-    };
-    let dataset = launch::load_with(&config.data, &options)?;
-    if dataset.classes != bundle.model.classes {
-        let named = |classes: &[String]| format!("{} classes ({})", classes.len(), classes.join(", "));
-        let (expected, found) = (named(&bundle.model.classes), named(&dataset.classes));
-        return Err(SearchError::OtherData { expected, found }.into());
+    /// Reads the images in the network's shape. Those of the run itself come out as the run had them.
+    fn load(&self, bundle: &Bundle, config: &Config) -> Result<Dataset, CliError> {
+        let image = bundle.model.network.image;
+        let options = LoadOptions {
+            size: Some([image.height, image.width]),
+            channels: Some(image.channels),
+            ..load_options(&config.data)
+        };
+        let dataset = load_again(&config.data, &options, self.data.as_deref())?;
+        if dataset.classes != bundle.model.classes {
+            let named = |classes: &[String]| format!("{} classes ({})", classes.len(), classes.join(", "));
+            let (expected, found) = (named(&bundle.model.classes), named(&dataset.classes));
+            return Err(SearchError::OtherData { expected, found }.into());
+        }
+        Ok(dataset)
     }
-    Ok(dataset)
 }
 
 /// The images to score, and which part of the data set they are.

@@ -3,7 +3,8 @@
 use clap::Args;
 
 use super::genotype;
-use super::launch::{self, RunOptions};
+use super::launch;
+use super::options::RunOptions;
 use crate::error::CliError;
 use crate::exit::Exit;
 

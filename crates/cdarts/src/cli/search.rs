@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::launch::{self, RunOptions};
+use super::launch;
+use super::options::RunOptions;
 use crate::error::CliError;
 use crate::exit::Exit;
 

@@ -1,0 +1,198 @@
+//! Options that several commands share, and what they mean: the configuration and the images they name.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use cdarts_data::{DataError, Dataset, LoadOptions};
+use cdarts_search::Config;
+use cdarts_search::config::{self, DataConfig, Source};
+use clap::Args;
+use fs_err as fs;
+
+use crate::error::CliError;
+use crate::progress::ProgressMode;
+use crate::terminal::{self, HINT};
+
+/// What no `--config` means.
+pub const DEFAULT_RECIPE: Source<'static> = Source {
+    name: "the recipe for the built-in digits",
+    text: include_str!("../../../../configs/digits.toml"),
+};
+
+#[derive(Debug, Args)]
+pub struct ConfigOptions {
+    /// Configuration file (TOML); without it, the recipe for the built-in digits
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Change one configuration value, such as search.cycles=8; may be repeated, the last one wins
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub settings: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct ThreadOptions {
+    /// Threads to compute with [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<NonZeroUsize>,
+}
+
+/// Options of `search` and `retrain`.
+#[derive(Debug, Args)]
+pub struct RunOptions {
+    #[command(flatten)]
+    pub config: ConfigOptions,
+
+    /// Images: a folder with one sub-folder a class (PNG, JPEG), or the CIFAR-10 or CIFAR-100 binary files
+    ///
+    /// What is there is found out by looking. A folder may also hold `train` and `test` (or `val`), each with the
+    /// class folders. Without this option and without `data.path` in the configuration: the built-in digits. With
+    /// --resume: where the run's images are now, if they have moved.
+    #[arg(long, value_name = "PATH")]
+    pub data: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub threads: ThreadOptions,
+
+    /// Everything random follows from it: same seed, same result [default: 1]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+
+    /// Where to compute [default: cpu]
+    #[arg(long, value_name = "NAME")]
+    pub device: Option<String>,
+
+    /// Folder of the run, which must not exist yet [default: runs/DATE-DATA-sSEED]
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
+
+    /// Go on with a run that was stopped or crashed
+    #[arg(long, value_name = "RUN")]
+    pub resume: Option<PathBuf>,
+
+    /// Print the result as one JSON object
+    #[arg(long)]
+    pub json: bool,
+
+    /// How to show progress, on standard error
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ProgressMode::Auto)]
+    pub progress: ProgressMode,
+
+    /// Check everything, say what would run, and stop; nothing is kept
+    #[arg(long, conflicts_with = "resume")]
+    pub dry_run: bool,
+}
+
+impl ConfigOptions {
+    /// The resolved configuration.
+    ///
+    /// # Errors
+    /// [`CliError::ConfigFile`] for a file that cannot be read; those of [`config::resolve`].
+    pub fn resolve(&self) -> Result<Config, CliError> {
+        let Some(path) = &self.config else {
+            return Ok(config::resolve(Some(DEFAULT_RECIPE), &self.settings)?);
+        };
+        let text = fs::read_to_string(path).map_err(CliError::ConfigFile)?;
+        let name = path.display().to_string();
+        Ok(config::resolve(Some(Source { name: &name, text: &text }), &self.settings)?)
+    }
+
+    /// Whether nothing was asked for.
+    pub fn is_empty(&self) -> bool {
+        self.config.is_none() && self.settings.is_empty()
+    }
+}
+
+impl ThreadOptions {
+    /// Starts as many threads as were asked for, and says how many there are.
+    ///
+    /// # Errors
+    /// [`CliError::Threads`] where the system does not grant them.
+    pub fn start(&self) -> Result<usize, CliError> {
+        let threads = self.threads.map_or_else(default_threads, NonZeroUsize::get);
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        builder.build_global().map_err(|source| CliError::Threads { threads, source })?;
+        Ok(threads)
+    }
+}
+
+fn default_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// Puts the path that was given into `config`, and makes the one there independent of the current folder.
+///
+/// # Errors
+/// [`CliError::PathNotUtf8`].
+pub fn settle_path(config: &mut DataConfig, given: Option<&Path>) -> Result<(), CliError> {
+    let path = given.unwrap_or(Path::new(&config.path));
+    if !path.as_os_str().is_empty() {
+        let path = std::path::absolute(path)?.into_os_string();
+        config.path = path.into_string().map_err(|path| CliError::PathNotUtf8 { path: path.into() })?;
+    }
+    Ok(())
+}
+
+/// How to read the images, as `config` says.
+pub fn load_options(config: &DataConfig) -> LoadOptions {
+    LoadOptions {
+        size: config.size.sides(),
+        channels: (config.channels > 0).then_some(config.channels),
+        fine_labels: config.fine_labels,
+    }
+}
+
+/// Reads the images at `config`'s path, as `options` say.
+///
+/// # Errors
+/// Those of [`cdarts_data::load`].
+pub fn load(config: &DataConfig, options: &LoadOptions) -> Result<Dataset, CliError> {
+    let path = (!config.path.is_empty()).then(|| Path::new(&config.path));
+    let dataset = cdarts_data::load(path, options)?;
+    for note in &dataset.notes {
+        terminal::label(HINT, "note", note);
+    }
+    Ok(dataset)
+}
+
+/// Reads the images of a run that was made before, whose path was perhaps `given` anew.
+///
+/// # Errors
+/// [`CliError::ImagesMoved`]; those of [`load`].
+pub fn load_again(
+    config: &DataConfig,
+    options: &LoadOptions,
+    given: Option<&Path>,
+) -> Result<Dataset, CliError> {
+    match load(config, options) {
+        Err(CliError::Data(DataError::PathMissing { path })) if given.is_none() => {
+            Err(CliError::ImagesMoved { path })
+        }
+        loaded => loaded,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cdarts_search::Preset;
+
+    use super::*;
+
+    #[test]
+    fn the_default_recipe_resolves() {
+        let options = ConfigOptions { config: None, settings: vec!["search.cycles=9".to_owned()] };
+        assert_eq!(options.resolve().unwrap().search.cycles, 9);
+    }
+
+    #[test]
+    fn paths_of_images_become_absolute_and_the_built_in_digits_stay() {
+        let mut config = Preset::Corrected.config().data;
+        settle_path(&mut config, None).unwrap();
+        assert_eq!(config.path, "");
+        settle_path(&mut config, Some(Path::new("photos"))).unwrap();
+        assert_eq!(Path::new(&config.path), std::env::current_dir().unwrap().join("photos"));
+        let before = config.path.clone();
+        settle_path(&mut config, None).unwrap();
+        assert_eq!(config.path, before);
+    }
+}

@@ -1,0 +1,12 @@
+//! The program as its users meet it: what it prints, how it ends, and that a run broken off at any moment comes to
+//! the same end as one that was not.
+
+#![allow(missing_docs)]
+#![expect(clippy::unwrap_used, reason = "a test's way to fail")]
+
+mod bad_input;
+mod images;
+mod interruption;
+mod invoke;
+mod output;
+mod tiny_run;
