@@ -15,9 +15,6 @@ use clap::Parser;
 
 use cli::Cli;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     let exit = Cli::parse().command.run().unwrap_or_else(|error| {
         terminal::report(&error);

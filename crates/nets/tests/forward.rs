@@ -1,5 +1,7 @@
 //! Shapes and behaviour of whole networks: any size from 8×8 up, odd and non-square; training against inference.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use cdarts_nets::ops::Operation;

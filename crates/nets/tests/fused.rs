@@ -1,6 +1,8 @@
 //! Whole networks on the fused kernels against the same networks on burn's own operations: outputs, every
 //! gradient, running statistics, inference.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use cdarts_nets::{ArchWeights, DropPath, EvalNet, Features, Initialiser, State, Stem, Supernet, weights};

@@ -369,7 +369,7 @@ impl Run {
         observer: &mut dyn Observer,
     ) -> Result<(), SearchError> {
         let every = self.config.run.journal_steps;
-        if every == 0 || step % every != 0 {
+        if every == 0 || !step.is_multiple_of(every) {
             return Ok(());
         }
         let event = Event::Step {

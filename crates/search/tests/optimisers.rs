@@ -1,5 +1,7 @@
 //! The optimisers against their formulas as PyTorch has them (facts 1.7), and clipping by norm.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use cdarts_search::config::Preset;

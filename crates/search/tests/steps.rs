@@ -1,5 +1,7 @@
 //! One step of each phase on a tiny network: what moves, what does not, and which terms there are (facts 1.4).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use cdarts_nets::params;
