@@ -8,9 +8,11 @@ use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use cdarts_nets::{ArchWeights, DropPath, EvalNet, Features, Initialiser, State, Stem, Supernet, weights};
 use cdarts_space::{ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, Stem as StemKind, published};
 
-/// Both paths work in 32 bits and add up in another order, and norms over few values amplify that. The kernels are
-/// held to 1e-5 of a 64-bit reference in their own crate; this is about how they are put together.
-const TOLERANCE: f32 = 1e-2;
+/// Largest distance of two gradients, relative to their length. Both paths work in 32 bits and add up in another
+/// order; norms over few values amplify that, and a ReLU that flips moves single gradients by a percent. A wrong edge,
+/// weight or mask moves them by their own size. The kernels themselves are held to 1e-5 of a 64-bit reference in their
+/// own crate.
+const TOLERANCE: f32 = 0.03;
 
 fn plan(stem: StemKind, image: [usize; 2], init_channels: usize, cells: &[usize]) -> NetworkPlan {
     let [height, width] = image;
@@ -60,20 +62,17 @@ fn gradients<M: Module>(module: &M, grads: &Gradients) -> Vec<Vec<f32>> {
     collect.1
 }
 
-fn close(name: &str, fused: &[f32], stock: &[f32], scale: f32) {
+fn close(name: &str, fused: &[f32], stock: &[f32]) {
     assert_eq!(fused.len(), stock.len(), "{name}");
-    for (a, b) in fused.iter().zip(stock) {
-        assert!((a - b).abs() <= TOLERANCE * scale, "{name}: {a} {b}, scale {scale}");
-    }
+    let length = |values: &mut dyn Iterator<Item = f32>| values.map(|v| v * v).sum::<f32>().sqrt();
+    let distance = length(&mut fused.iter().zip(stock).map(|(a, b)| a - b));
+    let scale = length(&mut stock.iter().copied()).max(1e-3);
+    assert!(distance <= TOLERANCE * scale, "{name}: {distance} apart, {scale} long");
 }
 
-/// Compared at the scale of a parameter's largest gradient.
 fn all_close(name: &str, fused: &[Vec<f32>], stock: &[Vec<f32>]) {
     assert!(!fused.is_empty() && fused.len() == stock.len(), "{name}: {} {}", fused.len(), stock.len());
-    for (a, b) in fused.iter().zip(stock) {
-        let scale = b.iter().fold(1e-3_f32, |scale, value| scale.max(value.abs()));
-        close(name, a, b, scale);
-    }
+    fused.iter().zip(stock).for_each(|(a, b)| close(name, a, b));
 }
 
 #[test]
@@ -98,7 +97,7 @@ fn search_networks_agree() {
             (logits, gradients(&net, &grads), gradients(&arch, &grads), gradients(&stem, &grads))
         };
         let (fused, stock) = (run(true), run(false));
-        close("logits", &fused.0, &stock.0, 1.0);
+        close("logits", &fused.0, &stock.0);
         all_close("network", &fused.1, &stock.1);
         all_close("architecture", &fused.2, &stock.2);
         all_close("stem", &fused.3, &stock.3);
@@ -130,10 +129,10 @@ fn evaluation_networks_agree_with_drop_path_in_training_and_in_inference() {
                 (logits, gradients(&net, &grads), stored.len(), inferred)
             };
             let (fused, stock) = (run(true), run(false));
-            close("logits", &fused.0, &stock.0, 1.0);
+            close("logits", &fused.0, &stock.0);
             all_close(name, &fused.1, &stock.1);
             assert_eq!(fused.2, stock.2);
-            close("inference", &fused.3, &stock.3, 1.0);
+            close("inference", &fused.3, &stock.3);
         }
     }
 }
