@@ -22,14 +22,7 @@ pub(super) fn to_blocked(x: Tensor<4>) -> Blocked {
         sound(leave(n, channels, size, grad, &mut to));
         to
     };
-    let tensor = if x.device().is_autodiff() {
-        apply([parent(x)], shape, |[x]| {
-            (convert(x.values()), Box::new(move |grad, [wanted]| [wanted.then(|| back(grad))]))
-        })
-    } else {
-        constant(convert(host(x).values()), shape)
-    };
-    Blocked { tensor, channels }
+    Blocked { tensor: linear(x, shape, convert, back), channels }
 }
 
 /// `[n, c/8, h, w, 8]` → `[n, c, h, w]`
@@ -46,13 +39,7 @@ pub(super) fn from_blocked(x: Blocked) -> Tensor<4> {
         sound(enter(n, channels, size, grad, &mut to));
         to
     };
-    if x.tensor.device().is_autodiff() {
-        apply([parent(x.tensor)], shape, |[x]| {
-            (convert(x.values()), Box::new(move |grad, [wanted]| [wanted.then(|| back(grad))]))
-        })
-    } else {
-        constant(convert(host(x.tensor).values()), shape)
-    }
+    linear(x.tensor, shape, convert, back)
 }
 
 /// The mean of every channel's plane.
@@ -72,11 +59,20 @@ pub(crate) fn pooled(x: Blocked) -> Tensor<2> {
         sound(global_pool_backward(n, channels, size, grad, &mut to));
         to
     };
-    if x.tensor.device().is_autodiff() {
-        apply([parent(x.tensor)], shape, |[x]| {
-            (pool(x.values()), Box::new(move |grad, [wanted]| [wanted.then(|| back(grad))]))
-        })
-    } else {
-        constant(pool(host(x.tensor).values()), shape)
+    linear(x.tensor, shape, pool, back)
+}
+
+/// A linear function of one tensor, whose way back needs no more than the gradient.
+fn linear<const D: usize, const E: usize>(
+    x: Tensor<D>,
+    shape: [usize; E],
+    forward: impl FnOnce(&[f32]) -> Vec<f32>,
+    back: impl FnOnce(&[f32]) -> Vec<f32> + Send + 'static,
+) -> Tensor<E> {
+    if !x.device().is_autodiff() {
+        return constant(forward(host(x).values()), shape);
     }
+    apply([parent(x)], shape, |[x]| {
+        (forward(x.values()), Box::new(move |grad, [wanted]| [wanted.then(|| back(grad))]))
+    })
 }
