@@ -1,34 +1,52 @@
-"""The DARTS and NAS-Bench-201 networks of CDARTS in PyTorch, written from the paper and a description of the published
-code: the peer that `torch_peer.py` times. All activations are [n, c, h, w].
+"""The DARTS and NAS-Bench-201 networks of CDARTS in PyTorch: the peer that `torch_peer.py` times. Written from
+the papers and a description of the published code. All activations are [n, c, h, w].
 """
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-OPS = ("max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "sep_conv_5x5", "dil_conv_3x3",
-       "dil_conv_5x5", "none")
+OPS = (
+    "max_pool_3x3",
+    "avg_pool_3x3",
+    "skip_connect",
+    "sep_conv_3x3",
+    "sep_conv_5x5",
+    "dil_conv_3x3",
+    "dil_conv_5x5",
+    "none",
+)
 NB201_OPS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 NODES = 4
 EDGES = 14
 
 # The cell searched on CIFAR-10 that the paper shows: for every node its (operation, source) pairs.
-CIFAR_NORMAL = ((("sep_conv_3x3", 0), ("sep_conv_3x3", 1)), (("sep_conv_3x3", 1), ("sep_conv_3x3", 2)),
-                (("sep_conv_3x3", 0), ("sep_conv_3x3", 1)), (("skip_connect", 0), ("skip_connect", 2)))
-CIFAR_REDUCE = ((("sep_conv_5x5", 1), ("max_pool_3x3", 0)), (("dil_conv_5x5", 2), ("skip_connect", 0)),
-                (("sep_conv_3x3", 0), ("sep_conv_5x5", 1)), (("sep_conv_3x3", 0), ("dil_conv_5x5", 2)))
+CIFAR_NORMAL = (
+    (("sep_conv_3x3", 0), ("sep_conv_3x3", 1)),
+    (("sep_conv_3x3", 1), ("sep_conv_3x3", 2)),
+    (("sep_conv_3x3", 0), ("sep_conv_3x3", 1)),
+    (("skip_connect", 0), ("skip_connect", 2)),
+)
+CIFAR_REDUCE = (
+    (("sep_conv_5x5", 1), ("max_pool_3x3", 0)),
+    (("dil_conv_5x5", 2), ("skip_connect", 0)),
+    (("sep_conv_3x3", 0), ("sep_conv_5x5", 1)),
+    (("sep_conv_3x3", 0), ("dil_conv_5x5", 2)),
+)
 
 
-def conv(to, out, kernel, stride=1, padding=0, dilation=1, groups=1):
-    return nn.Conv2d(to, out, kernel, stride, padding, dilation, groups, bias=False)
+def conv(in_channels, out_channels, kernel, stride=1, padding=0, dilation=1, groups=1):
+    return nn.Conv2d(in_channels, out_channels, kernel, stride, padding, dilation, groups, bias=False)
 
 
 def norm(channels, affine):
     return nn.BatchNorm2d(channels, affine=affine)
 
 
-def relu_conv_norm(to, out, kernel, affine, stride=1):
-    return nn.Sequential(nn.ReLU(), conv(to, out, kernel, stride, kernel // 2), norm(out, affine))
+def relu_conv_norm(in_channels, out_channels, kernel, affine, stride=1):
+    return nn.Sequential(
+        nn.ReLU(), conv(in_channels, out_channels, kernel, stride, kernel // 2), norm(out_channels, affine)
+    )
 
 
 def separable(channels, kernel, stride, dilation, affine):
@@ -51,10 +69,11 @@ class Zero(nn.Module):
 class FactorizedReduce(nn.Module):
     """Halves an image of even sides by two 1x1 convolutions of stride 2, one of them shifted by a pixel."""
 
-    def __init__(self, to, out, affine):
+    def __init__(self, in_channels, out_channels, affine):
         super().__init__()
-        self.even, self.odd = conv(to, out // 2, 1, 2), conv(to, out - out // 2, 1, 2)
-        self.norm = norm(out, affine)
+        half = out_channels // 2
+        self.even, self.odd = conv(in_channels, half, 1, 2), conv(in_channels, out_channels - half, 1, 2)
+        self.norm = norm(out_channels, affine)
 
     def forward(self, x):
         x = F.relu(x)
@@ -74,12 +93,14 @@ def operation(name, channels, stride, affine):
     kernel = int(name[-1])
     if name.startswith("dil_conv"):
         return separable(channels, kernel, stride, 2, affine)
-    return nn.Sequential(separable(channels, kernel, stride, 1, affine), separable(channels, kernel, 1, 1, affine))
+    return nn.Sequential(
+        separable(channels, kernel, stride, 1, affine), separable(channels, kernel, 1, 1, affine)
+    )
 
 
 class MixedOp(nn.Module):
-    """Every operation of an edge, each times its weight. `none` adds nothing: where it is skipped, its weight still
-    acts through the softmax.
+    """Every operation of an edge, each times its weight. `none` adds nothing: where it is skipped, its weight
+    still acts through the softmax.
     """
 
     def __init__(self, ops, skip_none):
@@ -98,10 +119,15 @@ class MixedOp(nn.Module):
 
 
 class Preprocess(nn.Module):
+    """Brings both inputs of a cell to its channels and the older one to the newer one's size."""
+
     def __init__(self, shape, affine):
         super().__init__()
-        self.two_back = (FactorizedReduce(shape.two_back, shape.channels, affine) if shape.after_reduction
-                         else relu_conv_norm(shape.two_back, shape.channels, 1, affine))
+        self.two_back = (
+            FactorizedReduce(shape.two_back, shape.channels, affine)
+            if shape.after_reduction
+            else relu_conv_norm(shape.two_back, shape.channels, 1, affine)
+        )
         self.one_back = relu_conv_norm(shape.one_back, shape.channels, 1, affine)
 
     def forward(self, two_back, one_back):
@@ -138,9 +164,16 @@ class SearchCell(nn.Module):
         super().__init__()
         self.preprocess, self.reduces = Preprocess(shape, False), shape.reduces
         self.edges = nn.ModuleList(
-            MixedOp([operation(op, shape.channels, 2 if shape.reduces and source < 2 else 1, False) for op in OPS],
-                    skip_none)
-            for node in range(NODES) for source in range(node + 2))
+            MixedOp(
+                [
+                    operation(op, shape.channels, 2 if shape.reduces and source < 2 else 1, False)
+                    for op in OPS
+                ],
+                skip_none,
+            )
+            for node in range(NODES)
+            for source in range(node + 2)
+        )
 
     def forward(self, two_back, one_back, mixing):
         states = self.preprocess(two_back, one_back)
@@ -187,7 +220,9 @@ class Supernet(nn.Module):
     def __init__(self, channels, counts=(3, 3, 2), classes=10, skip_none=False):
         super().__init__()
         stages = cell_shapes(channels, 3 * channels, counts)
-        self.stages = nn.ModuleList(nn.ModuleList(SearchCell(s, skip_none) for s in stage) for stage in stages)
+        self.stages = nn.ModuleList(
+            nn.ModuleList(SearchCell(s, skip_none) for s in stage) for stage in stages
+        )
         self.classifier = nn.Linear(NODES * stages[-1][-1].channels, classes)
 
     def forward(self, x, arch):
@@ -202,6 +237,7 @@ class Supernet(nn.Module):
 
 
 def drop_path(x, probability):
+    """Drops the operation's output for single images, the survivors made up for."""
     keep = 1.0 - probability
     return x * x.new_empty(x.shape[0], 1, 1, 1).bernoulli_(keep).div_(keep)
 
@@ -215,8 +251,12 @@ class EvalCell(nn.Module):
         genotype = CIFAR_REDUCE if shape.reduces else CIFAR_NORMAL
         self.sources = [[source for _, source in node] for node in genotype]
         self.nodes = nn.ModuleList(
-            nn.ModuleList(operation(op, shape.channels, 2 if shape.reduces and source < 2 else 1, affine)
-                          for op, source in node) for node in genotype)
+            nn.ModuleList(
+                operation(op, shape.channels, 2 if shape.reduces and source < 2 else 1, affine)
+                for op, source in node
+            )
+            for node in genotype
+        )
 
     def forward(self, two_back, one_back, drop):
         states = self.preprocess(two_back, one_back)
@@ -224,7 +264,9 @@ class EvalCell(nn.Module):
             terms = []
             for op, source in zip(ops, sources):
                 term = op(states[source])
-                terms.append(drop_path(term, drop) if drop > 0.0 and not isinstance(op, nn.Identity) else term)
+                terms.append(
+                    drop_path(term, drop) if drop > 0.0 and not isinstance(op, nn.Identity) else term
+                )
             states.append(total(terms))
         return torch.cat(states[2:], 1)
 
@@ -253,19 +295,30 @@ class Head(nn.Sequential):
 
     def __init__(self, channels, side, pool, stride, affine, classes=10):
         super().__init__(
-            nn.ReLU(), nn.AvgPool2d(min(pool, side - stride), stride),
-            conv(channels, 128, 1), norm(128, affine), nn.ReLU(),
-            conv(128, 768, 2), norm(768, affine), nn.ReLU(),
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(768, classes))
+            nn.ReLU(),
+            nn.AvgPool2d(min(pool, side - stride), stride),
+            conv(channels, 128, 1),
+            norm(128, affine),
+            nn.ReLU(),
+            conv(128, 768, 2),
+            norm(768, affine),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(768, classes),
+        )
 
 
 class ResidualReduction(nn.Module):
     """NAS-Bench-201's block between stages: a basic residual block of stride 2."""
 
-    def __init__(self, to, out):
+    def __init__(self, in_channels, out_channels):
         super().__init__()
-        self.body = nn.Sequential(relu_conv_norm(to, out, 3, True, 2), relu_conv_norm(out, out, 3, True))
-        self.shortcut = nn.Sequential(nn.AvgPool2d(2), conv(to, out, 1))
+        self.body = nn.Sequential(
+            relu_conv_norm(in_channels, out_channels, 3, True, 2),
+            relu_conv_norm(out_channels, out_channels, 3, True),
+        )
+        self.shortcut = nn.Sequential(nn.AvgPool2d(2), conv(in_channels, out_channels, 1))
 
     def forward(self, x):
         return self.body(x) + self.shortcut(x)
@@ -276,8 +329,9 @@ class Nb201Cell(nn.Module):
 
     def __init__(self, channels, skip_none):
         super().__init__()
-        self.edges = nn.ModuleList(MixedOp([self.operation(op, channels) for op in NB201_OPS], skip_none)
-                                   for _ in range(6))
+        self.edges = nn.ModuleList(
+            MixedOp([self.operation(op, channels) for op in NB201_OPS], skip_none) for _ in range(6)
+        )
 
     @staticmethod
     def operation(name, channels):

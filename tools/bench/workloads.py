@@ -1,4 +1,4 @@
-"""What can be measured, for `compare` and `torch_peer.py`: names, usual shapes, and how many steps a process times."""
+"""What `compare` and `torch_peer.py` can measure: names, usual shapes, and how many steps a process times."""
 
 from dataclasses import dataclass
 
@@ -16,14 +16,24 @@ class Workload:
 
 
 WORKLOADS = {
-    "cell": Workload("one search cell, 14 edges of 8 operations, 3C to C channels, forward and backward", steps=3),
-    "supernet": Workload("the search network of 8 cells with stem and cross entropy, forward and backward",
-                         batch=32, steps=2),
-    "joint-step": Workload("a whole joint step: both networks, distillation, all optimisers", batch=32, steps=1),
-    "retrain-step": Workload("a training step of the found network of 20 cells with auxiliary head",
-                             channels=36, batch=128, steps=1),
-    "nas-bench-201": Workload("the search network of NAS-Bench-201 with cross entropy, forward and backward",
-                              batch=32, steps=2),
+    "cell": Workload(
+        "one search cell, 14 edges of 8 operations, 3C to C channels, forward and backward", steps=3
+    ),
+    "supernet": Workload(
+        "the search network of 8 cells with stem and cross entropy, forward and backward", batch=32, steps=2
+    ),
+    "joint-step": Workload(
+        "a whole joint step: both networks, distillation, all optimisers", batch=32, steps=1
+    ),
+    "retrain-step": Workload(
+        "a training step of the found network of 20 cells with auxiliary head",
+        channels=36,
+        batch=128,
+        steps=1,
+    ),
+    "nas-bench-201": Workload(
+        "the search network of NAS-Bench-201 with cross entropy, forward and backward", batch=32, steps=2
+    ),
     "dense": Workload("dense 3x3 convolution and norm, forward and backward"),
     "max-pool-3x3": Workload("maximum pooling, forward and backward"),
     "avg-pool-3x3": Workload("average pooling, forward and backward"),
@@ -39,7 +49,9 @@ def listing() -> str:
     """The workloads, one a line, for help texts."""
     width = max(map(len, WORKLOADS))
     shape = "C={0.channels}, {0.size}x{0.size}, batch {0.batch}"
-    return "\n".join(f"  {name:{width}}  {work.what}; {shape.format(work)}" for name, work in WORKLOADS.items())
+    return "\n".join(
+        f"  {name:{width}}  {work.what}; {shape.format(work)}" for name, work in WORKLOADS.items()
+    )
 
 
 def positive(text: str) -> int:
