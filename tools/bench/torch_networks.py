@@ -1,5 +1,5 @@
-"""The DARTS and NAS-Bench-201 networks of CDARTS in PyTorch: the peer that `torch_peer.py` times. Written from
-the papers and a description of the published code. All activations are [n, c, h, w].
+"""The DARTS and NAS-Bench-201 networks of CDARTS in PyTorch: the peer that `torch_peer.py` times. Written
+from the papers and a description of the published code. All activations are [n, c, h, w].
 """
 
 import torch
