@@ -1,6 +1,5 @@
 //! Rank correlation against values by hand and against the definitions.
 #![allow(missing_docs)]
-#![expect(clippy::unwrap_used, reason = "a test whose rankings are refused should fail")]
 
 use cdarts_space::SpaceError;
 use cdarts_space::ranking::{kendall_tau, spearman_rho};
