@@ -19,14 +19,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let loaded = start.elapsed();
         for known in PUBLISHED {
             let row = table.row_of(&known.genotype()).ok_or("the table lacks a published cell")?;
-            black_box((0..table.columns().len()).map(|column| table.standing(column, row)).collect::<Vec<_>>());
+            black_box(
+                (0..table.columns().len()).map(|column| table.standing(column, row)).collect::<Vec<_>>(),
+            );
         }
         times.push([loaded, start.elapsed() - loaded]);
     }
     for (what, part) in [("load", 0), ("3 queries", 1)] {
         let mut sorted: Vec<Duration> = times.iter().map(|time| time[part]).collect();
         sorted.sort_unstable();
-        println!("{what}: {:.2?}, median of {REPEATS} (worst {:.2?})", sorted[REPEATS / 2], sorted[REPEATS - 1]);
+        println!(
+            "{what}: {:.2?}, median of {REPEATS} (worst {:.2?})",
+            sorted[REPEATS / 2],
+            sorted[REPEATS - 1]
+        );
     }
     Ok(())
 }

@@ -143,6 +143,7 @@ fn headers_that_miss_something() {
         ("cell,valid,index,test", "expected a column `arch`, found `cell`, `valid`, `index`, `test`"),
         ("arch,valid,index,", "expected a name of its own for column 4, found ``"),
         ("arch,valid,index,valid", "expected a name of its own for column 4, found `valid`"),
+        ("arch,rows,index,test", "expected a name of its own for column 2, found `rows`"),
         ("arch,index", "expected a column of accuracies beside `index` and `arch`, found none"),
     ] {
         assert_eq!(refused(&format!("{header}\n{body}")), format!("line 1: {reason}"));

@@ -10,6 +10,8 @@ use crate::SpaceError;
 
 /// Characters of a field that an error shows.
 const SHOWN: usize = 60;
+/// What summaries of a table call its number of cells, so that no column can be called this.
+const NUMBER_OF_CELLS: &str = "rows";
 
 impl Table {
     /// Reads a table from CSV. `index` is the cell's place in the benchmark's enumeration, `arch` the cell in the
@@ -61,7 +63,7 @@ impl Contents {
     fn with_header(header: &StringRecord) -> Result<Self, SpaceError> {
         let names: Vec<&str> = header.iter().collect();
         for (i, name) in names.iter().enumerate() {
-            if name.is_empty() || names[..i].contains(name) {
+            if name.is_empty() || *name == NUMBER_OF_CELLS || names[..i].contains(name) {
                 return Err(SpaceError::TableColumnName { column: i + 1, found: shown(name) });
             }
         }
