@@ -32,7 +32,7 @@ Layouts, and what they start from:
   cifar           36 channels, cells 7,7,6, size 32, 10 classes
   imagenet        48 channels, cells 5,5,4, size 224, 1000 classes
   search          16 channels, cells 7,7,6, size 32, 10 classes; the evaluation network of a search
-  nas-bench-201   16 channels, 5 cells in each stage, size 32, 10 classes; for cells of that space alone")]
+  nas-bench-201   16 channels, 5 cells in each stage, size 32, 10 classes; for cells of that space")]
 pub struct CostArgs {
     /// Name of a published genotype, a file, a run's folder, or the genotype itself
     #[arg(value_name = "GENOTYPE")]
@@ -76,7 +76,7 @@ enum Layout {
     Imagenet,
     /// The evaluation network of a search: batch norms without scale and shift
     Search,
-    /// The network that NAS-Bench-201 trains its cells in
+    /// The evaluation network of a search in NAS-Bench-201
     #[value(name = "nas-bench-201")]
     NasBench201,
 }

@@ -52,8 +52,7 @@ struct TableOptions {
 Examples:
   cdarts table query nas-bench-201-cell-1 --table nas-bench-201.csv
   cdarts table query 9930 --table nas-bench-201.csv
-  cdarts table query '|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|' \\
-      --table nas-bench-201.csv --json")]
+  cdarts table query '|nor_conv_3x3~0|+|...' --table nas-bench-201.csv --json")]
 struct QueryArgs {
     /// The cell as text, its index in the benchmark, a published name, a file, or a run's folder
     #[arg(value_name = "ARCH")]

@@ -8,8 +8,8 @@ use super::table::{Column, Row, Table};
 use super::{CELLS, Genotype};
 use crate::SpaceError;
 
-/// Characters of a field that an error shows.
-const SHOWN: usize = 60;
+/// Characters of a field that an error shows; enough for a cell.
+const SHOWN: usize = 100;
 /// What summaries of a table call its number of cells, so that no column can be called this.
 const NUMBER_OF_CELLS: &str = "rows";
 
