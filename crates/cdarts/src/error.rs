@@ -29,6 +29,32 @@ pub enum CliError {
         origin: String,
         /// What is wrong with it.
         reason: SpaceError,
+        /// A published genotype in the form that was tried.
+        example: &'static str,
+    },
+    /// A genotype of a search space that the command is not about.
+    #[error("expected a genotype of the search space {expected}, found one of {found}: {origin}")]
+    OtherSpace {
+        /// Where the genotype came from.
+        origin: String,
+        /// The space that the command is about.
+        expected: &'static str,
+        /// The genotype's.
+        found: &'static str,
+    },
+    /// A network layout that belongs to another search space.
+    #[error("the layout `{layout}` is not for genotypes of the search space {space}")]
+    LayoutOfOtherSpace {
+        /// The layout.
+        layout: String,
+        /// The genotype's space.
+        space: &'static str,
+    },
+    /// Numbers of cells where one holds for every stage.
+    #[error("expected one number of cells, that of every stage of a NAS-Bench-201 network, found {found}")]
+    OneNumberOfCells {
+        /// How many there were.
+        found: usize,
     },
     /// A run that has not ended its first cycle.
     #[error("the run `{path}` has no genotype yet")]
@@ -62,6 +88,24 @@ pub enum CliError {
     ImagesMoved {
         /// Where they were.
         path: PathBuf,
+    },
+
+    // Tables
+    /// A table with a mistake in it.
+    #[error("the table {path}: {reason}")]
+    BadTable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        reason: SpaceError,
+    },
+    /// A cell that a table does not hold.
+    #[error("the table {path} does not hold {wanted}")]
+    NotInTable {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for.
+        wanted: String,
     },
 
     // Input and output
@@ -109,7 +153,14 @@ impl CliError {
                 return Some(format!("did you mean `{nearest}`?"));
             }
             Self::NoGenotype { nearest: None, .. } => "`cdarts show --list` names the published ones",
-            Self::BadGenotype { .. } => "`cdarts show cdarts-cifar --text` prints one as an example",
+            Self::BadGenotype { example, .. } => {
+                return Some(format!("`cdarts show {example} --text` prints one as an example"));
+            }
+            Self::OtherSpace { .. } => "`cdarts show --list` names published ones of every search space",
+            Self::LayoutOfOtherSpace { .. } => "without --layout, the genotype's space decides",
+            Self::BadTable { .. } => {
+                "tools/nas_bench_201_table.py writes a table from the official NATS-Bench files"
+            }
             Self::NoGenotypeYet { path } => {
                 return Some(format!("go on with it: cdarts search --resume {}", quoted(path)));
             }
@@ -141,6 +192,9 @@ impl CliError {
         match self {
             Self::NoGenotype { .. }
             | Self::BadGenotype { .. }
+            | Self::OtherSpace { .. }
+            | Self::LayoutOfOtherSpace { .. }
+            | Self::OneNumberOfCells { .. }
             | Self::PathNotUtf8 { .. }
             | Self::ConfigFile(_)
             | Self::OtherConfiguration { .. }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use cdarts_space::cost::{self, Cost};
-use cdarts_space::{ImageShape, NetworkSpec, ReductionPosition, Stem};
+use cdarts_space::{Architecture, ImageShape, NetworkSpec, ReductionPosition, Stem, nas_bench_201};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -26,25 +26,27 @@ Examples:
   cdarts cost runs/2026-11-24-digits-s1 --channels 24 --cells 3,3,2 --size 64x48 --classes 5
   cdarts cost darts-v2 --layers
   cdarts cost darts-v2 --json
+  cdarts cost nas-bench-201-cell-1 --channels 8 --cells 2
 
 Layouts, and what they start from:
-  cifar      36 channels, cells 7,7,6, size 32, 10 classes
-  imagenet   48 channels, cells 5,5,4, size 224, 1000 classes
-  search     16 channels, cells 7,7,6, size 32, 10 classes; the evaluation network of a search")]
+  cifar           36 channels, cells 7,7,6, size 32, 10 classes
+  imagenet        48 channels, cells 5,5,4, size 224, 1000 classes
+  search          16 channels, cells 7,7,6, size 32, 10 classes; the evaluation network of a search
+  nas-bench-201   16 channels, 5 cells in each stage, size 32, 10 classes; for cells of that space")]
 pub struct CostArgs {
     /// Name of a published genotype, a file, a run's folder, or the genotype itself
     #[arg(value_name = "GENOTYPE")]
     genotype: String,
 
-    /// Which network
-    #[arg(long, value_enum, default_value_t = Layout::Cifar)]
-    layout: Layout,
+    /// Which network; without it `cifar`, or `nas-bench-201` for a cell of that space
+    #[arg(long, value_enum)]
+    layout: Option<Layout>,
 
     /// Channels of a cell in the first stage
     #[arg(long, value_name = "N")]
     channels: Option<usize>,
 
-    /// Cells of each stage
+    /// Cells of each stage; in NAS-Bench-201 one number for all
     #[arg(long, value_name = "N,N,..", value_delimiter = ',')]
     cells: Option<Vec<usize>>,
 
@@ -74,6 +76,9 @@ enum Layout {
     Imagenet,
     /// The evaluation network of a search: batch norms without scale and shift
     Search,
+    /// The evaluation network of a search in NAS-Bench-201
+    #[value(name = "nas-bench-201")]
+    NasBench201,
 }
 
 /// Height and width.
@@ -92,22 +97,27 @@ impl FromStr for Size {
 
 /// The costs with what they are of, as `--json` prints them.
 #[derive(Debug, Serialize)]
-struct Counted<'a> {
+struct Counted {
     genotype: String,
-    network: &'a NetworkSpec,
+    network: Network,
     #[serde(flatten)]
-    cost: &'a Cost,
+    cost: Cost,
+}
+
+/// What the network looks like, but for its genotype.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Network {
+    Darts(NetworkSpec),
+    NasBench201(nas_bench_201::NetworkSpec),
 }
 
 impl CostArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
-        let genotype = genotype::read(&self.genotype)?.genotype;
-        let spec = self.spec();
-        let affine = self.layout != Layout::Search;
-        let cost = cost::evaluation_network(&spec.plan()?, std::slice::from_ref(&genotype), affine)?;
+        let architecture = genotype::read(&self.genotype)?.architecture;
+        let (network, cost) = self.count(&architecture)?;
         let text = if self.json {
-            let counted = Counted { genotype: genotype.to_string(), network: &spec, cost: &cost };
-            serde_json::to_string_pretty(&counted)?
+            serde_json::to_string_pretty(&Counted { genotype: architecture.to_string(), network, cost })?
         } else {
             table(&cost, self.layers)
         };
@@ -115,23 +125,66 @@ impl CostArgs {
         Ok(Exit::Done)
     }
 
-    fn spec(&self) -> NetworkSpec {
-        let (stem, channels, stem_multiplier, cells, side, classes) = match self.layout {
+    fn count(&self, architecture: &Architecture) -> Result<(Network, Cost), CliError> {
+        match architecture {
+            Architecture::Darts(genotype) => {
+                let layout = self.layout.unwrap_or(Layout::Cifar);
+                let spec = self.darts_spec(layout).ok_or_else(|| other_space(layout, architecture))?;
+                let affine = layout != Layout::Search;
+                let cost = cost::evaluation_network(&spec.plan()?, std::slice::from_ref(genotype), affine)?;
+                Ok((Network::Darts(spec), cost))
+            }
+            Architecture::NasBench201(genotype) => {
+                if let Some(layout) = self.layout.filter(|&layout| layout != Layout::NasBench201) {
+                    return Err(other_space(layout, architecture));
+                }
+                let spec = self.nas_bench_201_spec()?;
+                let cost = nas_bench_201::cost::evaluation_network(&spec.plan()?, genotype, true);
+                Ok((Network::NasBench201(spec), cost))
+            }
+        }
+    }
+
+    /// None for the layout of another space.
+    fn darts_spec(&self, layout: Layout) -> Option<NetworkSpec> {
+        let (stem, channels, stem_multiplier, cells, side, classes) = match layout {
             Layout::Cifar => (Stem::Cifar, 36, 3, [7, 7, 6], 32, 10),
             Layout::Imagenet => (Stem::Imagenet, 48, 1, [5, 5, 4], 224, 1000),
             Layout::Search => (Stem::Cifar, 16, 3, [7, 7, 6], 32, 10),
+            Layout::NasBench201 => return None,
         };
-        let Size([height, width]) = self.size.unwrap_or(Size([side, side]));
-        NetworkSpec {
+        Some(NetworkSpec {
             stem,
-            image: ImageShape { channels: 3, height, width },
+            image: self.image(side),
             classes: self.classes.unwrap_or(classes),
             init_channels: self.channels.unwrap_or(channels),
             stem_multiplier,
             cells_per_stage: self.cells.clone().unwrap_or_else(|| cells.to_vec()),
             reduction: ReductionPosition::Last,
-        }
+        })
     }
+
+    fn nas_bench_201_spec(&self) -> Result<nas_bench_201::NetworkSpec, CliError> {
+        let published = nas_bench_201::NetworkSpec::published(self.classes.unwrap_or(10));
+        let cells_per_stage = match self.cells.as_deref() {
+            None => published.cells_per_stage,
+            Some(&[cells]) => cells,
+            Some(cells) => return Err(CliError::OneNumberOfCells { found: cells.len() }),
+        };
+        let init_channels = self.channels.unwrap_or(published.init_channels);
+        let image = self.image(published.image.height);
+        Ok(nas_bench_201::NetworkSpec { image, init_channels, cells_per_stage, ..published })
+    }
+
+    fn image(&self, side: usize) -> ImageShape {
+        let Size([height, width]) = self.size.unwrap_or(Size([side, side]));
+        ImageShape { channels: 3, height, width }
+    }
+}
+
+fn other_space(layout: Layout, architecture: &Architecture) -> CliError {
+    let layout = layout.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned());
+    CliError::LayoutOfOtherSpace { layout, space: architecture.space() }
 }
 
 fn table(cost: &Cost, layers: bool) -> String {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cdarts_runs::{Manifest, RunFolder, RunsError, atomic};
-use cdarts_space::{Genotype, PUBLISHED, SpaceError};
+use cdarts_space::{Architecture, Genotype, PUBLISHED, SpaceError, nas_bench_201};
 use fs_err as fs;
 
 use crate::error::CliError;
@@ -11,12 +11,36 @@ use crate::error::CliError;
 /// A genotype and where it came from.
 #[derive(Debug)]
 pub struct Given {
-    /// The genotype.
-    pub genotype: Genotype,
+    /// The genotype, of either search space.
+    pub architecture: Architecture,
     /// In words.
     pub origin: String,
     /// The run's folder, where it came from one.
     pub run: Option<PathBuf>,
+}
+
+impl Given {
+    /// The genotype, which has to be one of the DARTS space.
+    ///
+    /// # Errors
+    /// [`CliError::OtherSpace`]
+    pub fn into_darts(self) -> Result<Genotype, CliError> {
+        match self.architecture {
+            Architecture::Darts(genotype) => Ok(genotype),
+            Architecture::NasBench201(_) => Err(self.of_other_space("darts")),
+        }
+    }
+
+    /// The error that it is not of the space `expected`.
+    pub fn of_other_space(&self, expected: &'static str) -> CliError {
+        CliError::OtherSpace { origin: self.origin.clone(), expected, found: self.architecture.space() }
+    }
+}
+
+/// Names and origins of all published genotypes.
+pub fn published() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let darts = PUBLISHED.iter().map(|known| (known.name, known.origin));
+    darts.chain(nas_bench_201::PUBLISHED.iter().map(|known| (known.name, known.origin)))
 }
 
 /// Finds the genotype that `text` names or holds.
@@ -25,21 +49,21 @@ pub struct Given {
 /// [`CliError::NoGenotype`], [`CliError::BadGenotype`], [`CliError::NoGenotypeYet`]; [`CliError::Runs`] for a folder
 /// that is no run.
 pub fn read(text: &str) -> Result<Given, CliError> {
-    if let Some(known) = PUBLISHED.iter().find(|known| known.name == text) {
-        let origin = format!("{}: {}", known.name, known.origin);
-        return Ok(Given { genotype: known.genotype(), origin, run: None });
+    if let Some(architecture) = Architecture::published(text) {
+        let origin = published().find(|(name, _)| *name == text).map_or("", |(_, origin)| origin);
+        return Ok(Given { architecture, origin: format!("{text}: {origin}"), run: None });
     }
     let path = Path::new(text);
     if path.is_dir() {
         return of_run(path);
     }
     if path.exists() {
-        let genotype = of_file(path)?;
-        return Ok(Given { genotype, origin: path.display().to_string(), run: None });
+        let architecture = of_file(path)?;
+        return Ok(Given { architecture, origin: path.display().to_string(), run: None });
     }
     if looks_like_text(text) {
-        let genotype = parse(text, "the argument")?;
-        return Ok(Given { genotype, origin: "given as text".to_owned(), run: None });
+        let architecture = parse(text, "the argument")?;
+        return Ok(Given { architecture, origin: "given as text".to_owned(), run: None });
     }
     Err(CliError::NoGenotype { given: text.to_owned(), nearest: nearest(text) })
 }
@@ -47,7 +71,11 @@ pub fn read(text: &str) -> Result<Given, CliError> {
 /// The genotype that a run was told to train, where it was; a resume needs it again.
 pub fn of_retraining(folder: &RunFolder) -> Result<Option<Genotype>, CliError> {
     let path = given_path(folder);
-    path.is_file().then(|| of_file(&path)).transpose()
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let given = Given { architecture: of_file(&path)?, origin: path.display().to_string(), run: None };
+    given.into_darts().map(Some)
 }
 
 /// Keeps the genotype that a run trains in its folder.
@@ -70,7 +98,7 @@ fn of_run(path: &Path) -> Result<Given, CliError> {
     let file = found.ok_or_else(|| CliError::NoGenotypeYet { path: path.to_owned() })?;
     let Manifest { data, seed, .. } = Manifest::load(&folder.manifest_path())?;
     let origin = format!("{}: run on {} with seed {seed}", file.display(), data.name);
-    Ok(Given { genotype: of_file(&file)?, origin, run: Some(path.to_owned()) })
+    Ok(Given { architecture: of_file(&file)?, origin, run: Some(path.to_owned()) })
 }
 
 /// Cycles are numbered with as many digits as it takes, so the longest name of the last ones is the newest.
@@ -87,25 +115,29 @@ fn newest_cycle(folder: &Path) -> Result<Option<PathBuf>, CliError> {
     Ok(newest)
 }
 
-fn of_file(path: &Path) -> Result<Genotype, CliError> {
+fn of_file(path: &Path) -> Result<Architecture, CliError> {
     let bytes = fs::read(path)?;
     parse(&String::from_utf8_lossy(&bytes), &path.display().to_string())
 }
 
-fn parse(text: &str, origin: &str) -> Result<Genotype, CliError> {
-    let bad = |reason: SpaceError| CliError::BadGenotype { origin: origin.to_owned(), reason };
-    text.trim().parse().map_err(bad)
+fn parse(text: &str, origin: &str) -> Result<Architecture, CliError> {
+    let text = text.trim();
+    let bad = |reason: SpaceError| CliError::BadGenotype {
+        origin: origin.to_owned(),
+        reason,
+        example: if text.starts_with('|') { "nas-bench-201-cell-1" } else { "cdarts-cifar" },
+    };
+    text.parse().map_err(bad)
 }
 
-/// Names hold neither brackets nor braces.
+/// Names hold neither brackets nor braces nor bars.
 fn looks_like_text(text: &str) -> bool {
-    text.contains(['(', '{'])
+    text.contains(['(', '{', '|'])
 }
 
 fn nearest(text: &str) -> Option<&'static str> {
-    PUBLISHED
-        .iter()
-        .map(|known| (strsim::damerau_levenshtein(known.name, text), known.name))
+    published()
+        .map(|(name, _)| (strsim::damerau_levenshtein(name, text), name))
         .min()
         .filter(|(distance, name)| *distance <= name.len() / 3)
         .map(|(_, name)| name)
@@ -117,13 +149,22 @@ mod tests {
 
     #[test]
     fn names_texts_and_files_give_the_same_genotype() {
-        let expected = cdarts_space::published("darts-v2").unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("genotype.txt");
-        fs::write(&file, format!("\n{expected}\n")).unwrap();
-        for given in ["darts-v2", &expected.to_string(), &expected.to_json(), file.to_str().unwrap()] {
-            assert_eq!(read(given).unwrap().genotype, expected, "{given}");
+        for name in ["darts-v2", "nas-bench-201-cell-3"] {
+            let expected = Architecture::published(name).unwrap();
+            let file = folder.path().join(name).with_extension("txt");
+            fs::write(&file, format!("\n{expected}\n")).unwrap();
+            for given in [name, &expected.to_string(), &expected.to_json(), file.to_str().unwrap()] {
+                assert_eq!(read(given).unwrap().architecture, expected, "{given}");
+            }
         }
+    }
+
+    #[test]
+    fn a_cell_of_another_space_is_no_genotype_of_darts() {
+        assert!(read("darts-v1").unwrap().into_darts().is_ok());
+        let refused = read("nas-bench-201-cell-1").unwrap().into_darts().unwrap_err();
+        assert!(matches!(refused, CliError::OtherSpace { expected: "darts", found: "nas-bench-201", .. }));
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod options;
 mod retrain;
 mod search;
 mod show;
+mod table;
 
 use clap::{Parser, Subcommand};
 
@@ -46,6 +47,7 @@ pub enum Command {
     Eval(eval::EvalArgs),
     Show(show::ShowArgs),
     Cost(cost::CostArgs),
+    Table(table::TableArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -62,6 +64,7 @@ impl Command {
             Self::Eval(args) => args.run(),
             Self::Show(args) => args.run(),
             Self::Cost(args) => args.run(),
+            Self::Table(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }

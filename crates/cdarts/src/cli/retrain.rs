@@ -33,7 +33,8 @@ pub struct RetrainArgs {
 
 impl RetrainArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
-        let genotype = self.genotype.as_deref().map(genotype::read).transpose()?;
-        launch::run(&self.options, genotype.map(|given| given.genotype))
+        let read = |text| genotype::read(text)?.into_darts();
+        let genotype = self.genotype.as_deref().map(read).transpose()?;
+        launch::run(&self.options, genotype)
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use cdarts_runs::{Manifest, RunFolder, atomic};
 use cdarts_search::Preset;
-use cdarts_space::{ImageShape, NetworkPlan, PUBLISHED, cost, drawing};
+use cdarts_space::cost::{self, Cost};
+use cdarts_space::{Architecture, Genotype, ImageShape, NetworkPlan, drawing, nas_bench_201};
 use clap::Args;
 
 use super::{genotype, launch};
@@ -14,16 +15,17 @@ use crate::summary::row;
 use crate::terminal;
 use crate::wording::count;
 
-/// Show a genotype: its two cells, and the size of the network made of them
+/// Show a genotype: its cells, and the size of the network made of them
 ///
-/// The size is that of the run's found network, or of the network that CIFAR-10 results are published with (36
-/// channels, 20 cells); `cdarts cost` counts others.
+/// The size is that of the run's found network, or of the network that CIFAR-10 results are published with: 36
+/// channels and 20 cells, in NAS-Bench-201 16 channels and 15 cells. `cdarts cost` counts others.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cdarts show cdarts-cifar
   cdarts show runs/2026-11-24-digits-s1 --svg cells.svg
   cdarts show genotype.txt --dot cells.dot
+  cdarts show nas-bench-201-cell-1
   cdarts show \"Genotype(normal=[...], ...)\"
   cdarts show --list")]
 pub struct ShowArgs {
@@ -52,7 +54,7 @@ impl ShowArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
         let Some(what) = &self.what else { return list() };
         let given = genotype::read(what)?;
-        let genotype = &given.genotype;
+        let genotype = &given.architecture;
         if self.text {
             terminal::result(&genotype.to_string())?;
         } else {
@@ -65,9 +67,9 @@ impl ShowArgs {
 }
 
 fn list() -> Result<Exit, CliError> {
-    let width = PUBLISHED.iter().map(|known| known.name.len()).max().unwrap_or(0);
+    let width = genotype::published().map(|(name, _)| name.len()).max().unwrap_or(0);
     let lines: Vec<String> =
-        PUBLISHED.iter().map(|known| format!("{:<width$}  {}", known.name, known.origin)).collect();
+        genotype::published().map(|(name, origin)| format!("{name:<width$}  {origin}")).collect();
     terminal::result(&lines.join("\n"))?;
     Ok(Exit::Done)
 }
@@ -80,20 +82,31 @@ fn write(path: Option<&Path>, content: impl FnOnce() -> String) -> Result<(), Cl
 }
 
 fn described(given: &genotype::Given) -> Result<String, CliError> {
-    let (plan, network) = match &given.run {
-        Some(run) => (found_network(run)?, "the run's found network"),
-        None => (published_network()?, "36 channels, 20 cells, CIFAR-10"),
+    let (cost, network) = match &given.architecture {
+        Architecture::Darts(genotype) => darts_cost(genotype, given.run.as_deref())?,
+        Architecture::NasBench201(genotype) => {
+            let plan = nas_bench_201::NetworkSpec::published(10).plan()?;
+            let cost = nas_bench_201::cost::evaluation_network(&plan, genotype, true);
+            (cost, "16 channels, 15 cells, CIFAR-10")
+        }
     };
-    let cost = cost::evaluation_network(&plan, std::slice::from_ref(&given.genotype), true)?;
     Ok([
         given.origin.clone(),
         String::new(),
-        drawing::text(&given.genotype),
+        drawing::text(&given.architecture),
         row("network", network),
         row("parameters", &count(cost.params)),
         row("multiply-adds", &format!("{} an image", count(cost.macs))),
     ]
     .join("\n"))
+}
+
+fn darts_cost(genotype: &Genotype, run: Option<&Path>) -> Result<(Cost, &'static str), CliError> {
+    let (plan, network) = match run {
+        Some(run) => (found_network(run)?, "the run's found network"),
+        None => (published_network()?, "36 channels, 20 cells, CIFAR-10"),
+    };
+    Ok((cost::evaluation_network(&plan, std::slice::from_ref(genotype), true)?, network))
 }
 
 fn found_network(run: &Path) -> Result<NetworkPlan, CliError> {

@@ -122,6 +122,48 @@ fn genotypes() {
 }
 
 #[test]
+fn cells_and_tables_of_nas_bench_201() {
+    let workplace = Workplace::new();
+    let cell = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|";
+    let header = "index,arch,cifar10_test\n";
+    let file = |name: &str, text: &str| fs::write(workplace.path(name), text).unwrap();
+    file("good.csv", &format!("{header}7,{cell},91.99\n"));
+    file("header.csv", &format!("number,arch,cifar10_test\n7,{cell},91.99\n"));
+    file("nan.csv", &format!("{header}7,{cell},nan\n"));
+    file("twice.csv", &format!("{header}7,{cell},91.99\n8,{cell},91.99\n"));
+    file("short.csv", &format!("{header}7,{cell}\n"));
+    file("cell.csv", &format!("{header}7,{},91.99\n", cell.replace("skip_connect", "skip")));
+    file("empty.csv", "");
+    file("binary.csv", "index,arch,test\n7,\u{0},1\n");
+    let stats = |table: &'static str| ["table", "stats", "--table", table];
+    let calls: &[&[&str]] = &[
+        &["table"],
+        &["table", "query", cell],
+        &["table", "query", "nas-bench-201-cell-9", "--table", "good.csv"],
+        &["table", "query", "darts-v2", "--table", "good.csv"],
+        &["table", "query", "|nor_conv_3x3~0|+|none~0|none~0|", "--table", "good.csv"],
+        &["table", "query", "nas-bench-201-cell-1", "--table", "good.csv"],
+        &["table", "query", "15625", "--table", "good.csv"],
+        &["table", "best", "--table", "good.csv", "--count", "many"],
+        &stats("missing.csv"),
+        &stats("header.csv"),
+        &stats("nan.csv"),
+        &stats("twice.csv"),
+        &stats("short.csv"),
+        &stats("cell.csv"),
+        &stats("empty.csv"),
+        &stats("binary.csv"),
+        &["cost", cell, "--layout", "imagenet"],
+        &["cost", "darts-v2", "--layout", "nas-bench-201"],
+        &["cost", cell, "--cells", "5,5,5"],
+        &["cost", cell, "--size", "2"],
+        &["show", &cell.replace("skip_connect", "skip")],
+        &["retrain", cell],
+    ];
+    insta::assert_snapshot!("bad-nas-bench-201", all_told(&workplace, calls));
+}
+
+#[test]
 fn runs() {
     let workplace = Workplace::new();
     search(&workplace, "run", &["--set", "retrain.epochs=0", "--progress", "none"]);

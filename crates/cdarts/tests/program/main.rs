@@ -2,6 +2,7 @@
 //! the same end as one that was not.
 
 #![allow(missing_docs)]
+#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
 mod bad_input;
@@ -9,4 +10,5 @@ mod images;
 mod interruption;
 mod invoke;
 mod output;
+mod table;
 mod tiny_run;

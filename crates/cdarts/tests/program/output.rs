@@ -8,7 +8,7 @@ use crate::images;
 use crate::invoke::{Workplace, finished};
 use crate::tiny_run::{arguments, search, unbroken};
 
-const COMMANDS: [&str; 7] = ["search", "retrain", "eval", "show", "cost", "config", "completions"];
+const COMMANDS: [&str; 8] = ["search", "retrain", "eval", "show", "cost", "table", "config", "completions"];
 
 #[test]
 fn help() {
@@ -17,6 +17,9 @@ fn help() {
     insta::assert_snapshot!("help", text(&["--help"]));
     for command in COMMANDS {
         insta::assert_snapshot!(format!("help-{command}"), text(&[command, "--help"]));
+    }
+    for command in ["query", "best", "stats"] {
+        insta::assert_snapshot!(format!("help-table-{command}"), text(&["table", command, "--help"]));
     }
     insta::assert_snapshot!("help-config-show", text(&["config", "show", "--help"]));
 }
