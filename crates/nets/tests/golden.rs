@@ -13,10 +13,14 @@ use burn::tensor::{Device, Tensor};
 use cdarts_kernels::plan::{self, CellPlan};
 use cdarts_kernels::{Affine, CellGrads, CellInput, Channels, Workspace, from_blocked, to_blocked};
 use cdarts_nets::arch::host_values;
+use cdarts_nets::cell::{EvalCell, SearchCell};
 use cdarts_nets::fused::on_stock_operations;
 use cdarts_nets::ops::{FactorizedReduce, Operation, ReluConvNorm};
-use cdarts_nets::{Head, Initialiser, State, Stem};
-use cdarts_space::{HeadPlan, Op, Stem as StemKind, StemPlan};
+use cdarts_nets::{ArchWeights, EvalNet, Features, Head, Initialiser, State, Stem, Supernet};
+use cdarts_space::{
+    CellKind, CellPlan as PlannedCell, HeadPlan, ImageShape, NetworkPlan, NetworkSpec, Op, ReductionPosition,
+    Stem as StemKind, StemPlan, published,
+};
 
 use support::golden::{GRADIENT, Generator, Golden, OUTPUT, gradients, parameters};
 
@@ -250,4 +254,176 @@ fn values_are_those_of_the_scripts() {
     let units = [3_522_287.0_f32, -5_397_701.0, 4_340_885.0, -1_724_396.0].map(|unit| unit / 8_388_608.0);
     assert_eq!(values.uniform("a", [4], 1.0).as_slice::<f32>().unwrap(), units);
     assert_eq!(values.labels("a", 4, 10), [7, 1, 7, 3]);
+}
+
+/// A cell's channels, those of the two cells before it, whether it and the one before reduce, and its newer input's size.
+type CellCase = (usize, usize, usize, bool, bool, [usize; 2]);
+
+fn cell_plan((channels, two_back, one_back, reduces, previous_reduces, size): CellCase) -> PlannedCell {
+    let half = |side: usize| if reduces { side.div_ceil(2) } else { side };
+    PlannedCell {
+        kind: if reduces { CellKind::Reduction } else { CellKind::Normal },
+        channels,
+        channels_two_back: two_back,
+        channels_one_back: one_back,
+        previous_reduces,
+        size_two_back: size.map(|side| if previous_reduces { 2 * side } else { side }),
+        size_one_back: size,
+        out_size: size.map(half),
+    }
+}
+
+/// The inputs of a cell and, of a search cell, the weights of its operations.
+fn cell_inputs(values: &Generator, plan: &PlannedCell) -> ([Tensor<4>; 2], Tensor<2>) {
+    let state =
+        |name: &str, channels: usize, [h, w]: [usize; 2]| input(values, name, [4, channels, h, w], 2.0);
+    let two_back = state("two_back", plan.channels_two_back, plan.size_two_back);
+    let one_back = state("one_back", plan.channels_one_back, plan.size_one_back);
+    ([two_back, one_back], input(values, "mixing", [14, 8], 1.0))
+}
+
+fn compare_cell<M: Module>(
+    golden: &Golden,
+    (case, path): (&str, &str),
+    plan: &PlannedCell,
+    cell: M,
+    mixed: bool,
+    forward: impl Fn(&M, [State; 2], &Tensor<2>) -> State,
+) {
+    let values = golden.generator(case);
+    let cell = values.fill(cell, "");
+    let (states, mixing) = cell_inputs(&values, plan);
+    let run = |cell: &M, states: [Tensor<4>; 2], mixing: &Tensor<2>| {
+        on(path, || forward(cell, states.map(State::new), mixing).plain())
+    };
+    let output = run(&cell, states.clone(), &mixing);
+    let mut comparison = golden.compare(case, path);
+    let grads = weighted(&values, "output", &output).backward();
+    comparison.output("output", output);
+    let mut found = gradients("", &cell, &grads);
+    for (name, state) in ["two_back", "one_back"].into_iter().zip(&states) {
+        found.insert(name.to_owned(), host_values(state.grad(&grads).unwrap()));
+    }
+    if mixed {
+        found.insert("mixing".to_owned(), host_values(mixing.grad(&grads).unwrap()));
+    }
+    comparison.group("gradient", &found, GRADIENT);
+    let inference = run(&cell.valid(), states.map(Tensor::inner), &mixing.inner());
+    comparison.output("inference/output", inference);
+    comparison.finish();
+}
+
+#[test]
+fn search_cells() {
+    let golden = golden("cells");
+    for (case, plan) in [
+        ("search/normal", (5, 7, 6, false, false, [6, 5])),
+        ("search/reduction", (8, 4, 6, true, false, [8, 6])),
+        ("search/after_reduction", (4, 3, 6, false, true, [4, 5])),
+    ] {
+        let plan = cell_plan(plan);
+        for path in PATHS {
+            let cell = SearchCell::new(&plan, &init());
+            compare_cell(&golden, (case, path), &plan, cell, true, |cell, [older, newer], mixing| {
+                cell.forward(older, newer, mixing)
+            });
+        }
+    }
+}
+
+#[test]
+fn evaluation_cells() {
+    let golden = golden("cells");
+    for (case, genotype, plan, affine) in [
+        ("evaluation/normal", "cdarts-cifar", (5, 7, 6, false, false, [6, 5]), true),
+        ("evaluation/reduction", "cdarts-cifar", (8, 4, 6, true, false, [8, 6]), true),
+        ("evaluation/after_reduction", "cdarts-imagenet", (8, 3, 6, false, true, [4, 5]), false),
+        ("evaluation/reduction_again", "cdarts-imagenet", (4, 3, 6, true, true, [7, 6]), false),
+    ] {
+        let (plan, genotype) = (cell_plan(plan), published(genotype).unwrap());
+        for path in PATHS {
+            let cell = EvalCell::new(&plan, genotype.cell(plan.kind), affine, &init());
+            compare_cell(&golden, (case, path), &plan, cell, false, |cell, [older, newer], _| {
+                cell.forward(older, newer, None)
+            });
+        }
+    }
+}
+
+fn network_plan(
+    stem: StemKind,
+    init_channels: usize,
+    stem_multiplier: usize,
+    [h, w]: [usize; 2],
+) -> NetworkPlan {
+    NetworkSpec {
+        stem,
+        image: ImageShape { channels: 3, height: h, width: w },
+        classes: 5,
+        init_channels,
+        stem_multiplier,
+        cells_per_stage: vec![2, 1],
+        reduction: ReductionPosition::Last,
+    }
+    .plan()
+    .unwrap()
+}
+
+/// Compares a network behind its stem. `forward` gives its features.
+fn compare_network<M: Module, A: Module>(
+    golden: &Golden,
+    (case, path): (&str, &str),
+    (plan, images): (&NetworkPlan, usize),
+    (net, arch): (M, Option<A>),
+    forward: impl Fn(&M, [State; 2], Option<&A>) -> Features,
+) {
+    let values = golden.generator(case);
+    let (net, arch) = (values.fill(net, "net."), arch.map(|arch| values.fill(arch, "arch.")));
+    let stem = values.fill(Stem::new(&plan.stem, &mut init()), "stem.");
+    let [h, w] = plan.stem.image_size;
+    let x = input(&values, "images", [images, 3, h, w], 2.0);
+    let features = on(path, || forward(&net, stem.forward(x.clone()), arch.as_ref()));
+    let mut comparison = golden.compare(case, path);
+    let mut loss = weighted(&values, "logits", &features.logits);
+    comparison.output("logits", features.logits);
+    for (index, stage) in features.stages.into_iter().enumerate() {
+        let (name, stage) = (format!("stage{index}"), stage.plain());
+        loss = loss + weighted(&values, &name, &stage);
+        comparison.output(&name, stage);
+    }
+    let grads = loss.backward();
+    let mut found = gradients("net.", &net, &grads);
+    found.extend(gradients("stem.", &stem, &grads));
+    found.extend(arch.iter().flat_map(|arch| gradients("arch.", arch, &grads)));
+    found.insert("images".to_owned(), host_values(x.grad(&grads).unwrap()));
+    comparison.group("gradient", &found, GRADIENT);
+    let (net, stem, arch) = (net.valid(), stem.valid(), arch.map(|arch| arch.valid()));
+    let inference = on(path, || forward(&net, stem.forward(x.inner()), arch.as_ref()));
+    comparison.output("inference/logits", inference.logits);
+    comparison.finish();
+}
+
+#[test]
+fn networks() {
+    let golden = golden("networks");
+    for path in PATHS {
+        let plan = network_plan(StemKind::Cifar, 2, 3, [8, 10]);
+        let (net, arch) = (Supernet::new(&plan, &init()), ArchWeights::new(true, &init()));
+        compare_network(&golden, ("search", path), (&plan, 6), (net, Some(arch)), |net, stem, arch| {
+            net.forward(stem, arch.unwrap())
+        });
+        for (case, genotype, plan, images) in [
+            ("evaluation/cifar", "cdarts-cifar", network_plan(StemKind::Cifar, 4, 3, [8, 10]), 6),
+            ("evaluation/imagenet", "cdarts-imagenet", network_plan(StemKind::Imagenet, 4, 1, [24, 32]), 4),
+        ] {
+            let net = EvalNet::new(&plan, &published(genotype).unwrap(), true, &init());
+            compare_network(
+                &golden,
+                (case, path),
+                (&plan, images),
+                (net, None::<ArchWeights>),
+                |net, stem, _| net.forward(stem, None),
+            );
+        }
+    }
 }

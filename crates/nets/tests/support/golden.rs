@@ -113,11 +113,6 @@ impl Golden {
         Generator { seed: self.metadata[&format!("{case}/seed")].clone() }
     }
 
-    /// A tensor of a case.
-    pub fn tensor(&self, case: &str, name: &str) -> &[f64] {
-        &self.tensors[&format!("{case}/{name}")]
-    }
-
     /// Comparison of all tensors of a case; `path` says what is compared.
     pub fn compare(&self, case: &str, path: &str) -> Comparison<'_> {
         let prefix = format!("{case}/");
