@@ -8,6 +8,7 @@ mod conv;
 mod layout;
 mod operation;
 
+use std::cell::Cell;
 use std::sync::LazyLock;
 
 use burn::tensor::{Device, Tensor};
@@ -19,6 +20,23 @@ pub(crate) use layout::pooled;
 
 /// Buffers of all networks: they are used one after the other, and fresh memory costs more than arithmetic.
 static WORKSPACE: LazyLock<Workspace> = LazyLock::new(Workspace::new);
+
+thread_local! {
+    static STOCK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `action` with networks on burn's own operations on the CPU too, as on every other device: what the kernels
+/// are compared with.
+pub fn on_stock_operations<T>(action: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            STOCK.set(self.0);
+        }
+    }
+    let _restore = Restore(STOCK.replace(true));
+    action()
+}
 
 /// An activation between two parts of a network.
 #[derive(Clone, Debug)]
@@ -38,9 +56,13 @@ pub struct Blocked {
 }
 
 impl State {
-    /// Moves `x` into the kernels' layout where its device is the CPU.
+    /// Moves `x` into the kernels' layout where its device is the CPU, except [`on_stock_operations`].
     pub fn new(x: Tensor<4>) -> Self {
-        if on_cpu(&x.device()) { Self::Blocked(layout::to_blocked(x)) } else { Self::Plain(x) }
+        if on_cpu(&x.device()) && !STOCK.get() {
+            Self::Blocked(layout::to_blocked(x))
+        } else {
+            Self::Plain(x)
+        }
     }
 
     /// The activation as `[n, c, h, w]`.
