@@ -51,7 +51,7 @@ impl CellAlphas {
     }
 }
 
-fn finite(what: &'static str, edge: usize, logit: f32) -> Result<(), SpaceError> {
+pub(crate) fn finite(what: &'static str, edge: usize, logit: f32) -> Result<(), SpaceError> {
     if logit.is_finite() {
         Ok(())
     } else {
@@ -70,7 +70,8 @@ pub(crate) fn softmax(logits: &[f32]) -> Vec<f64> {
     terms.into_iter().map(|term| term / sum).collect()
 }
 
-fn entropy(probabilities: &[f64]) -> f64 {
+/// In nats.
+pub(crate) fn entropy(probabilities: &[f64]) -> f64 {
     // The limit of p ln p at 0 is 0; the product itself would be NaN.
     -probabilities.iter().filter(|&&p| p > 0.0).map(|p| p * p.ln()).sum::<f64>()
 }

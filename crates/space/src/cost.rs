@@ -39,7 +39,7 @@ impl Cost {
         self.layers.iter().map(|layer| product(&layer.out)).fold(0, u64::saturating_add)
     }
 
-    fn push(&mut self, name: String, work: Work, out: [usize; 3]) {
+    pub(crate) fn push(&mut self, name: String, work: Work, out: [usize; 3]) {
         self.params = self.params.saturating_add(work.params);
         self.macs = self.macs.saturating_add(work.macs);
         self.layers.push(LayerCost { name, params: work.params, macs: work.macs, out });
@@ -189,7 +189,7 @@ fn op_work(op: Op, channels: usize, size: [usize; 2], strided: bool, affine: boo
 }
 
 #[derive(Clone, Copy, Default)]
-struct Work {
+pub(crate) struct Work {
     params: u64,
     macs: u64,
 }
@@ -203,19 +203,19 @@ impl Work {
         Work { params: self.params.saturating_mul(factor), macs: self.macs.saturating_mul(factor) }
     }
 
-    fn with_norm(self, channels: usize, affine: bool) -> Work {
+    pub(crate) fn with_norm(self, channels: usize, affine: bool) -> Work {
         let params = if affine { 2 * channels as u64 } else { 0 };
         self.plus(Work { params, macs: 0 })
     }
 }
 
 /// A convolution without bias; `from` are the input channels that one output channel sees.
-fn conv(from: usize, to: usize, kernel: [usize; 2], out_size: [usize; 2]) -> Work {
+pub(crate) fn conv(from: usize, to: usize, kernel: [usize; 2], out_size: [usize; 2]) -> Work {
     let params = product(&[from, to, kernel[0], kernel[1]]);
     Work { params, macs: params.saturating_mul(product(&out_size)) }
 }
 
-fn linear(from: usize, to: usize) -> Work {
+pub(crate) fn linear(from: usize, to: usize) -> Work {
     let macs = product(&[from, to]);
     Work { params: macs.saturating_add(to as u64), macs }
 }

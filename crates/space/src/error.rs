@@ -7,13 +7,13 @@ use crate::{CellKind, EDGES, NODES, Op};
 #[non_exhaustive]
 pub enum SpaceError {
     // ---- operations -------------------------------------------------------------------------------
-    /// A name that is no operation of the DARTS space.
+    /// A name that is no operation of the search space.
     #[error("unknown operation `{found}`; the nearest known one is `{nearest}`")]
     UnknownOp {
         /// The name as written.
         found: String,
-        /// The known operation with the most similar name.
-        nearest: Op,
+        /// The most similar name of an operation.
+        nearest: &'static str,
     },
 
     // ---- genotypes --------------------------------------------------------------------------------
@@ -153,6 +153,102 @@ pub enum SpaceError {
         stage: usize,
     },
 
+    // ---- the table of NAS-Bench-201 ---------------------------------------------------------------
+    /// A line of the table is wrong; `cause` says why.
+    #[error("line {line}: {cause}")]
+    TableLine {
+        /// Line, counted from 1.
+        line: u64,
+        /// What is wrong there.
+        cause: Box<SpaceError>,
+    },
+    /// A table that is not CSV in UTF-8.
+    #[error("expected CSV in UTF-8: {reason}")]
+    TableSyntax {
+        /// What the reader found.
+        reason: String,
+    },
+    /// A header without a column that every table has.
+    #[error("expected a column `{missing}`, found {}", listed(found))]
+    TableColumn {
+        /// The column.
+        missing: &'static str,
+        /// The columns there are.
+        found: Vec<String>,
+    },
+    /// A header without accuracies.
+    #[error("expected a column of accuracies beside `index` and `arch`, found none")]
+    TableWithoutAccuracies,
+    /// A column whose name is no name.
+    #[error("expected a name of its own for column {column}, found `{found}`")]
+    TableColumnName {
+        /// Column, counted from 1.
+        column: usize,
+        /// Its name.
+        found: String,
+    },
+    /// A table without rows.
+    #[error("expected at least one cell below the header, found none")]
+    TableEmpty,
+    /// A row with more or fewer fields than the header.
+    #[error("expected {expected} fields, found {found}")]
+    TableFields {
+        /// Fields of the header.
+        expected: usize,
+        /// Fields of the row.
+        found: usize,
+    },
+    /// An index that is no whole number.
+    #[error("column `index`: expected a whole number, found `{found}`")]
+    TableIndex {
+        /// The field.
+        found: String,
+    },
+    /// An accuracy that is no percentage.
+    #[error("column `{column}`: expected an accuracy from 0 to 100, found `{found}`")]
+    TableAccuracy {
+        /// The column.
+        column: String,
+        /// The field.
+        found: String,
+    },
+    /// A cell or an index for the second time.
+    #[error("column `{column}`: expected each value once, found `{found}` as on line {first}")]
+    TableRepeated {
+        /// `index` or `arch`.
+        column: &'static str,
+        /// The repeated value.
+        found: String,
+        /// The line that has it already.
+        first: u64,
+    },
+
+    // ---- rankings ---------------------------------------------------------------------------------
+    /// Two rankings of different things.
+    #[error("rank correlation: expected as many values on both sides, found {} and {}", found[0], found[1])]
+    RankingLengths {
+        /// Values on either side.
+        found: [usize; 2],
+    },
+    /// A value that has no rank.
+    #[error("rank correlation: expected numbers, found NaN as value {index} of side {side}")]
+    RankingNan {
+        /// 0 or 1.
+        side: usize,
+        /// Which value, from 0.
+        index: usize,
+    },
+    /// A ranking without an order.
+    #[error(
+        "rank correlation: expected at least two different values on side {side}, found none among {found}"
+    )]
+    RankingTied {
+        /// 0 or 1.
+        side: usize,
+        /// Number of values.
+        found: usize,
+    },
+
     // ---- architecture weights ---------------------------------------------------------------------
     /// More or fewer rows than edges.
     #[error("architecture weights: expected {EDGES} rows of {what}, found {found}")]
@@ -245,4 +341,21 @@ impl SpaceError {
     pub(crate) fn at(self, position: usize) -> Self {
         Self::At { position, cause: Box::new(self) }
     }
+
+    /// The same error in a text that has `characters` more in front.
+    pub(crate) fn moved(mut self, characters: usize) -> Self {
+        if let Self::Syntax { position, .. } | Self::At { position, .. } = &mut self {
+            *position += characters;
+        }
+        self
+    }
+
+    pub(crate) fn on_line(self, line: u64) -> Self {
+        Self::TableLine { line, cause: Box::new(self) }
+    }
+}
+
+fn listed(names: &[String]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    if quoted.is_empty() { "no columns".to_owned() } else { quoted.join(", ") }
 }

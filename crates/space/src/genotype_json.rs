@@ -8,10 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{CellGenotype, Genotype, SpaceError, genotype_text};
 
-/// Version of the document that is written and read.
-const VERSION: u64 = 1;
+/// Version of the documents that are written and read.
+pub(crate) const VERSION: u64 = 1;
 /// Name of the search space in the document.
-const SPACE: &str = "darts";
+pub(crate) const SPACE: &str = "darts";
 
 /// A genotype as it stands in a document.
 #[derive(Serialize, Deserialize)]
@@ -34,19 +34,19 @@ impl TryFrom<Document> for Genotype {
     type Error = SpaceError;
 
     fn try_from(document: Document) -> Result<Genotype, SpaceError> {
-        check_header(document.version, &document.space)?;
+        check_header(document.version, &document.space, SPACE)?;
         let genotype = Genotype { normal: document.normal, reduce: document.reduce };
         genotype.validate()?;
         Ok(genotype)
     }
 }
 
-fn check_header(version: u64, space: &str) -> Result<(), SpaceError> {
+pub(crate) fn check_header(version: u64, space: &str, expected: &'static str) -> Result<(), SpaceError> {
     if version != VERSION {
         return Err(SpaceError::Version { expected: VERSION, found: version });
     }
-    if space != SPACE {
-        return Err(SpaceError::Space { expected: SPACE, found: space.chars().take(40).collect() });
+    if space != expected {
+        return Err(SpaceError::Space { expected, found: space.chars().take(40).collect() });
     }
     Ok(())
 }
@@ -84,7 +84,7 @@ pub fn parse_stages(text: &str) -> Result<Vec<Genotype>, SpaceError> {
     let Keys(keys) = from_json(text)?;
     let numbered = |key: &String| !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit());
     if keys.is_empty() || !keys.iter().any(numbered) {
-        return Ok(vec![parse_document(text)?]);
+        return Ok(vec![read_document::<Document>(text, SPACE)?.try_into()?]);
     }
     let Entries(mut entries) = from_json(text)?;
     entries.sort_by_key(|(key, _)| (key.len(), key.clone()));
@@ -110,19 +110,25 @@ pub(crate) fn parse(text: &str) -> Result<Genotype, SpaceError> {
     Ok(stages.swap_remove(0))
 }
 
-fn parse_document(text: &str) -> Result<Genotype, SpaceError> {
-    // Read by itself first: a document of another version may well have other fields.
-    #[derive(Deserialize)]
-    struct Header {
-        version: u64,
-        space: String,
-    }
-    let header: Header = from_json(text)?;
-    check_header(header.version, &header.space)?;
-    from_json::<Document>(text)?.try_into()
+/// Version and search space of a document. They are read by themselves first: a document of another version or
+/// space may well have other fields.
+#[derive(Deserialize)]
+pub(crate) struct Header {
+    version: u64,
+    pub space: String,
 }
 
-fn from_json<T: for<'de> Deserialize<'de>>(text: &str) -> Result<T, SpaceError> {
+/// Reads a document of the search space `space`.
+pub(crate) fn read_document<'a, D: Deserialize<'a>>(
+    text: &'a str,
+    space: &'static str,
+) -> Result<D, SpaceError> {
+    let header: Header = from_json(text)?;
+    check_header(header.version, &header.space, space)?;
+    from_json(text)
+}
+
+pub(crate) fn from_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, SpaceError> {
     serde_json::from_str(text).map_err(|error| {
         let place = format!(" at line {} column {}", error.line(), error.column());
         let reason = error.to_string();

@@ -16,6 +16,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::cursor::Cursor;
 use crate::genotype::{validate_concat, validate_concat_state, validate_edge, validate_node};
 use crate::{CellGenotype, CellKind, Edge, Genotype, NODES, Op, SpaceError, genotype_json};
 
@@ -77,7 +78,7 @@ impl fmt::Display for Concat<'_> {
 
 /// Reads the named tuple.
 pub(crate) fn parse(text: &str) -> Result<Genotype, SpaceError> {
-    let mut cursor = Cursor { text, offset: 0 };
+    let mut cursor = Cursor::new(text);
     cursor.opening()?;
     let mut fields = Fields::default();
     loop {
@@ -87,10 +88,8 @@ pub(crate) fn parse(text: &str) -> Result<Genotype, SpaceError> {
         }
     }
     let genotype = fields.finish(&cursor)?;
-    match cursor.peek() {
-        None => Ok(genotype),
-        Some(_) => Err(cursor.unexpected("the end of the text")),
-    }
+    cursor.expect_end()?;
+    Ok(genotype)
 }
 
 #[derive(Default)]
@@ -140,8 +139,7 @@ impl Fields {
         let ([Some(normal), Some(reduce)], [Some(normal_concat), Some(reduce_concat)]) =
             (self.nodes, self.concat)
         else {
-            let before = Cursor { offset: cursor.offset - 1, ..*cursor };
-            return Err(before.unexpected(&missing));
+            return Err(cursor.back_over(')').unexpected(&missing));
         };
         Ok(Genotype {
             normal: CellGenotype { nodes: normal, concat: normal_concat },
@@ -150,127 +148,7 @@ impl Fields {
     }
 }
 
-/// Where the parser stands in the text.
-#[derive(Clone, Copy)]
-struct Cursor<'a> {
-    text: &'a str,
-    /// In bytes, always between two characters.
-    offset: usize,
-}
-
-impl<'a> Cursor<'a> {
-    // ---- words and marks --------------------------------------------------------------------------
-
-    fn rest(&self) -> &'a str {
-        &self.text[self.offset..]
-    }
-
-    fn skip_space(&mut self) {
-        self.offset = self.text.len() - self.rest().trim_start().len();
-    }
-
-    fn peek(&mut self) -> Option<char> {
-        self.skip_space();
-        self.rest().chars().next()
-    }
-
-    fn eat(&mut self, mark: char) -> bool {
-        let found = self.peek() == Some(mark);
-        if found {
-            self.offset += mark.len_utf8();
-        }
-        found
-    }
-
-    fn expect(&mut self, mark: char) -> Result<(), SpaceError> {
-        if self.eat(mark) { Ok(()) } else { Err(self.unexpected(&format!("`{mark}`"))) }
-    }
-
-    /// Reads the comma or the closing mark after an item; whether another item follows.
-    fn separator(&mut self, close: char) -> Result<bool, SpaceError> {
-        if self.eat(close) {
-            return Ok(false);
-        }
-        if !self.eat(',') {
-            return Err(self.unexpected(&format!("`,` or `{close}`")));
-        }
-        Ok(!self.eat(close))
-    }
-
-    /// The word at the cursor; empty if there is none.
-    fn word(&mut self) -> &'a str {
-        self.skip_space();
-        let rest = self.rest();
-        let word = &rest[..word_length(rest)];
-        self.offset += word.len();
-        word
-    }
-
-    fn number(&mut self) -> Result<u64, SpaceError> {
-        let before = *self;
-        let word = self.word();
-        let digits = !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
-        let number = if digits { word.parse().ok() } else { None };
-        number.ok_or_else(|| before.unexpected("a whole number below 2^64"))
-    }
-
-    /// The contents of a quoted string. Operation names need no escapes, so there are none.
-    fn string(&mut self) -> Result<&'a str, SpaceError> {
-        let quote = self.peek().filter(|mark| matches!(mark, '\'' | '"'));
-        let Some(quote) = quote else {
-            return Err(self.unexpected("a quoted operation name"));
-        };
-        self.offset += 1;
-        let Some(length) = self.rest().find(quote) else {
-            let end = Cursor { offset: self.text.len(), ..*self };
-            return Err(end.unexpected(&format!("a closing `{quote}`")));
-        };
-        let contents = &self.rest()[..length];
-        self.offset += length + 1;
-        Ok(contents)
-    }
-
-    fn list<T>(
-        &mut self,
-        mut item: impl FnMut(&mut Self, usize) -> Result<T, SpaceError>,
-    ) -> Result<Vec<T>, SpaceError> {
-        let mut items = Vec::new();
-        self.expect('[')?;
-        if self.eat(']') {
-            return Ok(items);
-        }
-        loop {
-            items.push(item(self, items.len())?);
-            if !self.separator(']')? {
-                return Ok(items);
-            }
-        }
-    }
-
-    // ---- errors -----------------------------------------------------------------------------------
-
-    /// Characters up to the cursor and one more, past any space.
-    fn position(mut self) -> usize {
-        self.skip_space();
-        self.text[..self.offset].chars().count() + 1
-    }
-
-    fn unexpected(mut self, expected: &str) -> SpaceError {
-        self.skip_space();
-        let rest = self.rest();
-        let found = match rest.chars().next() {
-            None => "the end of the text".to_owned(),
-            Some(first) => {
-                let length = word_length(rest).max(first.len_utf8());
-                let shown: String = rest[..length].chars().take(40).flat_map(char::escape_debug).collect();
-                format!("`{shown}`")
-            }
-        };
-        SpaceError::Syntax { position: self.position(), expected: expected.to_owned(), found }
-    }
-
-    // ---- the parts of a genotype ------------------------------------------------------------------
-
+impl Cursor<'_> {
     /// Everything up to and with the opening parenthesis.
     fn opening(&mut self) -> Result<(), SpaceError> {
         let mut before = *self;
@@ -367,26 +245,4 @@ impl<'a> Cursor<'a> {
         }
         Ok((first as usize..end as usize).collect())
     }
-
-    /// Reads something and remembers where it began; errors that know no position get this one.
-    fn position_then<T>(
-        &mut self,
-        read: impl FnOnce(&mut Self) -> Result<T, SpaceError>,
-    ) -> Result<Positioned<T>, SpaceError> {
-        let position = self.position();
-        match read(self) {
-            Ok(value) => Ok(Positioned { value, position }),
-            Err(error) if error.position().is_none() => Err(error.at(position)),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-struct Positioned<T> {
-    value: T,
-    position: usize,
-}
-
-fn word_length(text: &str) -> usize {
-    text.find(|character: char| !character.is_alphanumeric() && character != '_').unwrap_or(text.len())
 }

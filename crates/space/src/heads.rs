@@ -83,8 +83,8 @@ impl NetworkPlan {
                     (Stem::ResNet, 28) if stage == first => 14,
                     _ => 6,
                 };
-                let windows = self.stages[stage].out_size.map(|side| window(side, published(side), 2));
-                HeadPlan { affine: false, ..self.head(stage, windows) }
+                let features = &self.stages[stage];
+                distillation_head(stage, features.out_channels, features.out_size, self.classes, published)
             })
             .collect()
     }
@@ -100,24 +100,43 @@ impl NetworkPlan {
         };
         let windows = self.stages[stage].out_size.map(|side| window(side, published, stride));
         let norm_after_conv = self.stem.kind == Stem::Cifar;
-        Some(HeadPlan { norm_after_conv, ..self.head(stage, windows) })
-    }
-
-    fn head(&self, stage: usize, windows: [Window; 2]) -> HeadPlan {
         let features = &self.stages[stage];
-        let [rows, columns] = windows;
-        HeadPlan {
-            stage,
-            in_channels: features.out_channels,
-            size: features.out_size,
-            pool: [rows.pool, columns.pool],
-            pool_stride: [rows.stride, columns.stride],
-            conv_kernel: [rows.kernel, columns.kernel],
-            hidden: 128,
-            features: 768,
-            classes: self.classes,
-            norm_after_conv: true,
-            affine: true,
-        }
+        let head = head(stage, features.out_channels, features.out_size, self.classes, windows);
+        Some(HeadPlan { norm_after_conv, ..head })
+    }
+}
+
+/// The distillation head on a stage that puts out `[n, in_channels, size]`; `published` is the pooling window that
+/// belongs to a side.
+pub(crate) fn distillation_head(
+    stage: usize,
+    in_channels: usize,
+    size: [usize; 2],
+    classes: usize,
+    published: impl Fn(usize) -> usize,
+) -> HeadPlan {
+    let windows = size.map(|side| window(side, published(side), 2));
+    HeadPlan { affine: false, ..head(stage, in_channels, size, classes, windows) }
+}
+
+fn head(
+    stage: usize,
+    in_channels: usize,
+    size: [usize; 2],
+    classes: usize,
+    [rows, columns]: [Window; 2],
+) -> HeadPlan {
+    HeadPlan {
+        stage,
+        in_channels,
+        size,
+        pool: [rows.pool, columns.pool],
+        pool_stride: [rows.stride, columns.stride],
+        conv_kernel: [rows.kernel, columns.kernel],
+        hidden: 128,
+        features: 768,
+        classes,
+        norm_after_conv: true,
+        affine: true,
     }
 }

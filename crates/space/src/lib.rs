@@ -1,9 +1,12 @@
-//! What an architecture is, without tensors and without files: the operations of the DARTS search space
-//! (Liu et al., arXiv 1806.09055), genotypes and their text forms, the step from architecture weights to a
-//! genotype, the plan of a network (channels and sizes of every cell), parameter and multiply-add counts,
-//! and drawings of cells.
+//! What an architecture is, without tensors and without files: the operations of a search space, genotypes and
+//! their text forms, the step from architecture weights to a genotype, the plan of a network (channels and sizes
+//! of every cell), parameter and multiply-add counts, and drawings of cells.
 //!
-//! A cell has two inputs and four nodes. A node sums what its incoming edges bring; the cell's output is the
+//! What stands here at the top belongs to the DARTS search space (Liu et al., arXiv 1806.09055);
+//! [`nas_bench_201`] holds the same for NAS-Bench-201, with its table of accuracies. An [`Architecture`] is a
+//! genotype of either.
+//!
+//! A DARTS cell has two inputs and four nodes. A node sums what its incoming edges bring; the cell's output is the
 //! four nodes side by side along the channels:
 //!
 //! ```text
@@ -33,8 +36,12 @@
 
 pub mod cost;
 pub mod drawing;
+pub mod nas_bench_201;
+pub mod ranking;
 
 mod alphas;
+mod architecture;
+mod cursor;
 mod discretise;
 mod error;
 mod genotype;
@@ -46,6 +53,7 @@ mod plan;
 mod published;
 
 pub use alphas::{Alphas, CellAlphas};
+pub use architecture::Architecture;
 pub use discretise::{discretise, scores};
 pub use error::SpaceError;
 pub use genotype::{CellGenotype, CellKind, EDGES, Edge, Genotype, NODES, edge_index, edges_of};

@@ -75,17 +75,22 @@ impl Op {
     pub fn is_weight_free(self) -> bool {
         matches!(self, Op::MaxPool3x3 | Op::AvgPool3x3 | Op::SkipConnect)
     }
+}
 
-    /// The operation whose name is most like `name`; ties go to the lower index.
-    fn nearest(name: &str) -> Op {
-        // Names far longer than any operation's are compared by their beginning only, to keep this cheap.
-        let beginning: String = name.chars().take(64).collect();
+/// The error that none of the `known` operations is called `name`; it names the most similar, of equally similar
+/// ones the first.
+pub(crate) fn unknown_op(name: &str, known: &[&'static str]) -> SpaceError {
+    // Names far longer than any operation's are compared by their beginning only, to keep this cheap.
+    let beginning: String = name.chars().take(64).collect();
+    let (mut nearest, mut likeness) = ("", f64::NEG_INFINITY);
+    for known in known {
         // Jaro-Winkler favours a common beginning, so that `skip` finds `skip_connect`.
-        let likeness = Op::ALL.map(|op| strsim::jaro_winkler(&beginning, op.name()));
-        Op::ALL.into_iter().fold(Op::MaxPool3x3, |best, op| {
-            if likeness[op.index()] > likeness[best.index()] { op } else { best }
-        })
+        let like = strsim::jaro_winkler(&beginning, known);
+        if like > likeness {
+            (nearest, likeness) = (known, like);
+        }
     }
+    SpaceError::UnknownOp { found: name.chars().take(40).collect(), nearest }
 }
 
 impl fmt::Display for Op {
@@ -98,10 +103,7 @@ impl FromStr for Op {
     type Err = SpaceError;
 
     fn from_str(name: &str) -> Result<Op, SpaceError> {
-        Op::from_name(name).ok_or_else(|| {
-            let shown: String = name.chars().take(40).collect();
-            SpaceError::UnknownOp { found: shown, nearest: Op::nearest(name) }
-        })
+        Op::from_name(name).ok_or_else(|| unknown_op(name, &Op::ALL.map(Op::name)))
     }
 }
 
@@ -145,7 +147,7 @@ mod tests {
             [("sep_conv3x3", Op::SepConv3x3), ("skip", Op::SkipConnect), ("dil_conv_5x6", Op::DilConv5x5)]
         {
             let error = found.parse::<Op>().unwrap_err();
-            assert_eq!(error, SpaceError::UnknownOp { found: found.to_owned(), nearest });
+            assert_eq!(error, SpaceError::UnknownOp { found: found.to_owned(), nearest: nearest.name() });
         }
         let json = serde_json::from_str::<Op>("\"sepconv_3x3\"").unwrap_err().to_string();
         assert!(json.contains("the nearest known one is `sep_conv_3x3`"), "{json}");

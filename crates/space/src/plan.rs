@@ -9,13 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::{CellKind, NODES, SpaceError};
 
 /// Widest layer that is planned for; far beyond use, it keeps the arithmetic from overflowing.
-const CHANNEL_LIMIT: usize = 1 << 20;
+pub(crate) const CHANNEL_LIMIT: usize = 1 << 20;
 /// Longest side of an image.
 const SIDE_LIMIT: usize = 1 << 16;
 /// Most cells in one network.
-const CELL_LIMIT: usize = 4096;
+pub(crate) const CELL_LIMIT: usize = 4096;
 /// Most classes.
-const CLASS_LIMIT: usize = 1 << 24;
+pub(crate) const CLASS_LIMIT: usize = 1 << 24;
 /// Smallest side of an image with the CIFAR stem.
 const CIFAR_SIDE: usize = 8;
 
@@ -52,6 +52,26 @@ pub struct ImageShape {
     pub height: usize,
     /// Pixels from left to right.
     pub width: usize,
+}
+
+impl ImageShape {
+    pub(crate) fn check(&self) -> Result<(), SpaceError> {
+        between("image.channels", self.channels, 1, CHANNEL_LIMIT)?;
+        between("image.height", self.height, 1, SIDE_LIMIT)?;
+        between("image.width", self.width, 1, SIDE_LIMIT)
+    }
+
+    /// Whether no side of one pixel would have to be halved.
+    pub(crate) fn check_halvings(&self, halvings: usize) -> Result<(), SpaceError> {
+        let found = [self.height, self.width];
+        // A side survives k halvings above one pixel if it is more than 2^(k-1).
+        let needed = if halvings == 0 { 1 } else { (1 << (halvings - 1)) + 1 };
+        if self.height.min(self.width) < needed {
+            let wanted = format!("{halvings} halvings need at least {needed}x{needed}");
+            return Err(SpaceError::ImageTooSmall { found, wanted });
+        }
+        Ok(())
+    }
 }
 
 /// The few numbers that decide a network's layout, except for its genotype.
@@ -200,9 +220,7 @@ impl NetworkSpec {
         }
         between("cells_per_stage in all", cells, 1, CELL_LIMIT)?;
         between("classes", self.classes, 1, CLASS_LIMIT)?;
-        between("image.channels", self.image.channels, 1, CHANNEL_LIMIT)?;
-        between("image.height", self.image.height, 1, SIDE_LIMIT)?;
-        between("image.width", self.image.width, 1, SIDE_LIMIT)?;
+        self.image.check()?;
         between("init_channels", self.init_channels, 1, CHANNEL_LIMIT)?;
         between("stem_multiplier", self.stem_multiplier, 1, CHANNEL_LIMIT)?;
         let stem_channels = self.init_channels.saturating_mul(self.stem_multiplier);
@@ -238,14 +256,7 @@ impl NetworkSpec {
             Stem::Imagenet => 3,
             Stem::ResNet => 2,
         };
-        let halvings = stem_halvings + self.cells_per_stage.len() - 1;
-        // A side survives k halvings above one pixel if it is more than 2^(k-1).
-        let needed = if halvings == 0 { 1 } else { (1 << (halvings - 1)) + 1 };
-        if smallest < needed {
-            let wanted = format!("{halvings} halvings need at least {needed}x{needed}");
-            return Err(SpaceError::ImageTooSmall { found, wanted });
-        }
-        Ok(())
+        self.image.check_halvings(stem_halvings + self.cells_per_stage.len() - 1)
     }
 
     fn stem_plan(&self) -> StemPlan {
@@ -336,7 +347,12 @@ impl Cursor {
     }
 }
 
-fn between(what: &'static str, found: usize, minimum: usize, limit: usize) -> Result<(), SpaceError> {
+pub(crate) fn between(
+    what: &'static str,
+    found: usize,
+    minimum: usize,
+    limit: usize,
+) -> Result<(), SpaceError> {
     if found < minimum {
         return Err(SpaceError::TooFew { what, minimum, found });
     }

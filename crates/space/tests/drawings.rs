@@ -2,7 +2,9 @@
 #![allow(missing_docs)]
 
 use cdarts_space::drawing::{cell_svg, dot, svg, text};
-use cdarts_space::{CellGenotype, CellKind, Edge, Genotype, Op, PUBLISHED, published};
+use cdarts_space::{
+    Architecture, CellGenotype, CellKind, Edge, Genotype, Op, PUBLISHED, nas_bench_201, published,
+};
 
 #[test]
 fn snapshots() {
@@ -10,6 +12,34 @@ fn snapshots() {
     insta::assert_snapshot!("text", text(&genotype));
     insta::assert_snapshot!("dot", dot(&genotype));
     insta::assert_snapshot!("svg_of_one_cell", cell_svg(&genotype.normal, CellKind::Normal));
+}
+
+#[test]
+fn snapshots_of_nas_bench_201() {
+    let genotype = nas_bench_201::published("nas-bench-201-cell-2").unwrap();
+    insta::assert_snapshot!("nas_bench_201_text", text(&genotype));
+    insta::assert_snapshot!("nas_bench_201_dot", dot(&genotype));
+    insta::assert_snapshot!("nas_bench_201_svg", svg(&genotype));
+    let architecture = Architecture::from(genotype);
+    let drawings = [text(&architecture), dot(&architecture), svg(&architecture)];
+    assert_eq!(drawings, [text(&genotype), dot(&genotype), svg(&genotype)]);
+}
+
+#[test]
+fn edges_of_nas_bench_201_are_drawn_once_unless_they_are_none() {
+    for genotype in nas_bench_201::Genotype::all().step_by(37) {
+        let edges = 6 - genotype.count(nas_bench_201::Op::None);
+        let picture = svg(&genotype);
+        assert_eq!(picture.matches("<g class=\"label\">").count(), edges, "{genotype}");
+        assert_eq!(picture.matches("<circle").count(), 3);
+        // The way of node 3 into the output, and one line in the legend.
+        assert_eq!(picture.matches("<path class=\"concat\"").count(), 2);
+        assert!(!picture.contains("NaN") && !picture.contains("inf"));
+        assert_eq!(dot(&genotype).matches(" -> ").count(), edges + 1);
+        let table = text(&genotype);
+        assert_eq!(table.lines().count(), 1 + 6 + 1);
+        assert!(table.lines().all(|line| line.is_ascii() && line.len() <= 72), "{table}");
+    }
 }
 
 #[test]
@@ -47,7 +77,8 @@ fn the_picture_needs_nothing_from_outside_and_is_the_same_each_time() {
 fn unusual_cells_are_drawn_too() {
     let all_ops = |node: usize| Op::ALL.iter().map(|&op| Edge { op, source: node % 2 }).collect();
     let crowded = CellGenotype::new((0..4).map(all_ops).collect());
-    assert_eq!(cell_svg(&crowded, CellKind::Reduction).matches("<g class=\"label\">").count(), 32);
+    // All but `none`.
+    assert_eq!(cell_svg(&crowded, CellKind::Reduction).matches("<g class=\"label\">").count(), 28);
     // Not a cell of the space: what can be drawn is drawn.
     let broken = CellGenotype {
         nodes: vec![vec![Edge { op: Op::SkipConnect, source: 9 }], vec![]],

@@ -152,7 +152,7 @@ fn meaningless_cells_are_named() {
     let normal = CellKind::Normal;
 
     let (text, place) = changed("'sep_conv_3x3', 0", "'sep_convs_3x3', 0");
-    let cause = SpaceError::UnknownOp { found: "sep_convs_3x3".to_owned(), nearest: Op::SepConv3x3 };
+    let cause = SpaceError::UnknownOp { found: "sep_convs_3x3".to_owned(), nearest: "sep_conv_3x3" };
     assert_eq!(refused(&text), at(place, cause));
     assert_eq!(
         refused(&text).to_string(),

@@ -1,12 +1,12 @@
 //! A genotype as source for Graphviz's `dot`.
 
-use super::{Family, concatenated, drawable, short_name};
-use crate::{CellKind, Genotype};
+use super::Picture;
+use super::graph::CellGraph;
 
-/// Both cells as one directed graph from left to right, a cluster each.
-pub fn dot(genotype: &Genotype) -> String {
+/// The cells as one directed graph from left to right, a cluster each.
+pub fn dot(picture: impl Into<Picture>) -> String {
     // Graphviz stacks clusters from the bottom up.
-    let clusters: Vec<String> = CellKind::ALL.iter().rev().map(|&kind| cluster(genotype, kind)).collect();
+    let clusters: Vec<String> = picture.into().cells.iter().rev().map(cluster).collect();
     format!(
         "digraph genotype {{\n  rankdir=LR;\n  fontname=\"sans-serif\";\n  \
          node [fontname=\"sans-serif\", shape=box, style=rounded, height=0.4];\n  \
@@ -15,34 +15,29 @@ pub fn dot(genotype: &Genotype) -> String {
     )
 }
 
-fn cluster(genotype: &Genotype, kind: CellKind) -> String {
-    let cell = genotype.cell(kind);
-    let mut lines = vec![
-        format!("subgraph cluster_{kind} {{"),
-        format!("  label=\"{kind} cell\";"),
-        format!("  {} [label=<c<sub>k-2</sub>>];", state(kind, 0)),
-        format!("  {} [label=<c<sub>k-1</sub>>];", state(kind, 1)),
-        format!("  {kind}_out [label=<c<sub>k</sub>>];"),
-    ];
-    for node in 0..cell.nodes.len() {
-        lines.push(format!("  {} [label=\"{node}\", shape=circle];", state(kind, node + 2)));
+fn cluster(cell: &CellGraph) -> String {
+    let id = cell.id;
+    let mut lines = vec![format!("subgraph cluster_{id} {{"), format!("  label=\"{}\";", cell.name)];
+    for (state, index) in cell.inputs.iter().enumerate() {
+        lines.push(format!("  {id}_{state} [label=<c<sub>{index}</sub>>];"));
     }
-    for (node, edge) in drawable(cell) {
+    lines.push(format!("  {id}_out [label=<c<sub>k</sub>>];"));
+    for node in 0..cell.nodes {
+        let (state, number) = (cell.state(node), cell.number(node));
+        lines.push(format!("  {id}_{state} [label=\"{number}\", shape=circle];"));
+    }
+    for edge in cell.drawn_edges() {
         lines.push(format!(
-            "  {} -> {} [label=\"{}\", color=\"{colour}\", fontcolor=\"{colour}\"];",
-            state(kind, edge.source),
-            state(kind, node + 2),
-            short_name(edge.op),
-            colour = Family::of(edge.op).colour(),
+            "  {id}_{} -> {id}_{} [label=\"{}\", color=\"{colour}\", fontcolor=\"{colour}\"];",
+            edge.source,
+            cell.state(edge.node),
+            edge.label,
+            colour = edge.family.colour(),
         ));
     }
-    for node in concatenated(cell) {
-        lines.push(format!("  {} -> {kind}_out [color=\"#94a3b8\"];", state(kind, node + 2)));
+    for &node in &cell.outputs {
+        lines.push(format!("  {id}_{} -> {id}_out [color=\"#94a3b8\"];", cell.state(node)));
     }
     lines.push("}".to_owned());
     lines.iter().map(|line| format!("  {line}\n")).collect()
-}
-
-fn state(kind: CellKind, state: usize) -> String {
-    format!("{kind}_{state}")
 }

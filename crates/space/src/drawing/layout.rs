@@ -5,13 +5,12 @@
 //! each layer it passes, so it runs between the nodes and never through one. Places within a layer are
 //! ordered to cross few lines and then set as level with their neighbours as their heights allow.
 
-use super::{concatenated, drawable};
-use crate::{CellGenotype, Edge};
+use super::graph::{CellGraph, GraphEdge};
 
 /// What stands at a place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Part {
-    /// Cell input: 0 = cell k-2, 1 = cell k-1.
+    /// Cell input, from 0.
     Input(usize),
     /// Node, from 0.
     Node(usize),
@@ -35,7 +34,7 @@ pub(super) struct Place {
 /// A line from place to place, one a layer.
 pub(super) struct Line {
     /// The edge it stands for; none for a node's way into the output.
-    pub edge: Option<Edge>,
+    pub edge: Option<GraphEdge>,
     /// Places from source to target.
     pub places: Vec<usize>,
 }
@@ -65,14 +64,14 @@ pub(super) struct Spacing {
 }
 
 /// Lays a cell out.
-pub(super) fn layout(cell: &CellGenotype, spacing: &Spacing) -> Layout {
+pub(super) fn layout(cell: &CellGraph, spacing: &Spacing) -> Layout {
     let mut builder = Builder::with_places_of(cell, spacing);
-    for (node, edge) in drawable(cell) {
-        builder.add_line(Some(edge), edge.source, node + 2);
+    for edge in cell.drawn_edges() {
+        builder.add_line(Some(*edge), edge.source, cell.state(edge.node));
     }
-    let output = cell.nodes.len() + 2;
-    for node in concatenated(cell) {
-        builder.add_line(None, node + 2, output);
+    let output = cell.state(cell.nodes);
+    for &node in &cell.outputs {
+        builder.add_line(None, cell.state(node), output);
     }
     builder.order();
     builder.set_level();
@@ -88,16 +87,16 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    fn with_places_of(cell: &CellGenotype, spacing: &'a Spacing) -> Self {
+    fn with_places_of(cell: &CellGraph, spacing: &'a Spacing) -> Self {
         let depths = depths(cell);
         let layers = depths.iter().max().map_or(2, |deepest| deepest + 2);
         let mut builder =
             Self { spacing, places: Vec::new(), lines: Vec::new(), layers: vec![Vec::new(); layers] };
         for (state, &depth) in depths.iter().enumerate() {
-            let (part, height) = match state.checked_sub(2) {
+            let (part, height) = match state.checked_sub(cell.inputs.len()) {
                 None => (Part::Input(state), spacing.least),
                 Some(node) => {
-                    let entering = drawable(cell).filter(|(target, _)| *target == node).count();
+                    let entering = cell.drawn_edges().filter(|edge| edge.node == node).count();
                     (Part::Node(node), spacing.least.max(entering as f64 * spacing.per_edge))
                 }
             };
@@ -113,7 +112,7 @@ impl<'a> Builder<'a> {
         self.places.len() - 1
     }
 
-    fn add_line(&mut self, edge: Option<Edge>, source: usize, target: usize) {
+    fn add_line(&mut self, edge: Option<GraphEdge>, source: usize, target: usize) {
         let (first, last) = (self.places[source].layer, self.places[target].layer);
         let mut places = vec![source];
         for layer in first + 1..last {
@@ -231,11 +230,11 @@ impl<'a> Builder<'a> {
 }
 
 /// Layer of every state: 0 for the inputs, one more than the latest source for a node.
-fn depths(cell: &CellGenotype) -> Vec<usize> {
-    let mut depths = vec![0, 0];
-    for node in 0..cell.nodes.len() {
-        let sources = drawable(cell).filter(|(target, _)| *target == node);
-        let latest = sources.map(|(_, edge)| depths[edge.source]).max().unwrap_or(0);
+fn depths(cell: &CellGraph) -> Vec<usize> {
+    let mut depths = vec![0; cell.inputs.len()];
+    for node in 0..cell.nodes {
+        let sources = cell.drawn_edges().filter(|edge| edge.node == node);
+        let latest = sources.map(|edge| depths[edge.source]).max().unwrap_or(0);
         depths.push(latest + 1);
     }
     depths
@@ -278,7 +277,8 @@ fn non_decreasing(wanted: &[f64]) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PUBLISHED;
+    use crate::drawing::Picture;
+    use crate::{PUBLISHED, nas_bench_201};
 
     const SPACING: Spacing = Spacing { per_edge: 28.0, least: 36.0, passing: 12.0, gap: 8.0 };
 
@@ -291,15 +291,16 @@ mod tests {
 
     #[test]
     fn places_of_a_layer_keep_their_distance() {
-        for known in PUBLISHED {
-            let genotype = known.genotype();
-            for cell in [genotype.normal, genotype.reduce] {
-                let layout = layout(&cell, &SPACING);
+        let darts = PUBLISHED.iter().map(|known| Picture::from(&known.genotype()));
+        let others = nas_bench_201::Genotype::all().step_by(101).map(|genotype| Picture::from(&genotype));
+        for picture in darts.chain(others) {
+            for cell in &picture.cells {
+                let layout = layout(cell, &SPACING);
                 for (i, a) in layout.places.iter().enumerate() {
                     assert!(a.y - a.height / 2.0 >= -1e-6 && a.y + a.height / 2.0 <= layout.height + 1e-6);
                     for b in layout.places[..i].iter().filter(|b| b.layer == a.layer) {
                         let least = (a.height + b.height) / 2.0 + SPACING.gap;
-                        assert!((a.y - b.y).abs() >= least - 1e-6, "{}", known.name);
+                        assert!((a.y - b.y).abs() >= least - 1e-6, "{cell:?}");
                     }
                 }
             }
@@ -309,7 +310,7 @@ mod tests {
     #[test]
     fn lines_step_from_layer_to_layer() {
         for known in PUBLISHED {
-            let layout = layout(&known.genotype().normal, &SPACING);
+            let layout = layout(&Picture::from(&known.genotype()).cells[0], &SPACING);
             assert_eq!(layout.lines.len(), 8 + 4);
             for line in &layout.lines {
                 for pair in line.places.windows(2) {

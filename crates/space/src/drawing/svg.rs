@@ -3,9 +3,10 @@
 
 use std::fmt::Write as _;
 
+use super::Picture;
+use super::graph::{CellGraph, Family, GraphEdge};
 use super::layout::{Layout, Line, Part, Place, Spacing, layout};
-use super::{Family, short_name};
-use crate::{CellGenotype, CellKind, Genotype, Op};
+use crate::{CellGenotype, CellKind};
 
 /// Sizes in pixels.
 const LABEL: [f64; 2] = [68.0, 22.0];
@@ -22,59 +23,54 @@ const TITLE: f64 = 34.0;
 const LEGEND: f64 = 40.0;
 const SPACING: Spacing = Spacing { per_edge: 27.0, least: 36.0, passing: 12.0, gap: 9.0 };
 
-/// Normal and reduction cell side by side, with a legend.
-pub fn svg(genotype: &Genotype) -> String {
-    let panels = CellKind::ALL.map(|kind| Panel::of(genotype.cell(kind), kind));
-    picture("Normal and reduction cell", &panels)
+/// All cells side by side, with a legend.
+pub fn svg(picture: impl Into<Picture>) -> String {
+    drawn(&picture.into())
 }
 
-/// One cell alone, with a legend; `kind` is its title.
+/// One cell of the DARTS space alone, with a legend; `kind` is its title.
 pub fn cell_svg(cell: &CellGenotype, kind: CellKind) -> String {
-    picture(title(kind), &[Panel::of(cell, kind)])
-}
-
-fn title(kind: CellKind) -> &'static str {
-    match kind {
-        CellKind::Normal => "Normal cell",
-        CellKind::Reduction => "Reduction cell",
-    }
+    drawn(&Picture::of_darts_cell(cell, kind))
 }
 
 /// One cell, laid out but not yet placed.
-struct Panel {
-    title: &'static str,
+struct Panel<'a> {
+    cell: &'a CellGraph,
     layout: Layout,
 }
 
-fn picture(name: &str, panels: &[Panel]) -> String {
+fn drawn(picture: &Picture) -> String {
+    let panels: Vec<Panel<'_>> = picture.cells.iter().map(Panel::of).collect();
+    let legend = Legend::of(picture);
     let drawing = panels.iter().map(|panel| panel.layout.height).fold(0.0, f64::max);
     let panels_width: f64 = panels.iter().map(|panel| panel.width() + 2.0 * MARGIN).sum();
-    let width = panels_width.max(legend_width() + 2.0 * MARGIN);
+    let width = panels_width.max(legend.width() + 2.0 * MARGIN);
     let height = MARGIN + TITLE + drawing + MARGIN + LEGEND;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"cdarts-cell\" role=\"img\" \
-         viewBox=\"0 0 {} {}\" width=\"{}\" height=\"{}\">\n<title>{name}</title>\n{}\
+         viewBox=\"0 0 {} {}\" width=\"{}\" height=\"{}\">\n<title>{}</title>\n{}\
          <rect class=\"page\" width=\"100%\" height=\"100%\" rx=\"10\"/>\n",
         Px(width),
         Px(height),
         Px(width),
         Px(height),
-        style()
+        picture.title,
+        style(picture.families)
     );
     let mut left = (width - panels_width) / 2.0 + MARGIN;
-    for panel in panels {
+    for panel in &panels {
         let top = MARGIN + TITLE + (drawing - panel.layout.height) / 2.0;
         svg.push_str(&panel.drawn(left, top));
         left += panel.width() + 2.0 * MARGIN;
     }
-    svg.push_str(&legend((width - legend_width()) / 2.0, height - LEGEND / 2.0 - 6.0));
+    svg.push_str(&legend.drawn((width - legend.width()) / 2.0, height - LEGEND / 2.0 - 6.0));
     svg.push_str("</svg>\n");
     svg
 }
 
 /// Classes under one name, so that the picture can stand inside a page. Everything has its light colour
 /// first: readers without media queries show that.
-fn style() -> String {
+fn style(families: &[Family]) -> String {
     let rule = |family: &Family, colour: &str, what: &str| {
         format!(".cdarts-cell {what}.{}{{{colour}}}", family.class())
     };
@@ -90,8 +86,7 @@ fn style() -> String {
          .cdarts-cell path{fill:none;stroke-width:1.8}\
          .cdarts-cell .concat{stroke:#94a3b8;stroke-width:1.2;stroke-dasharray:4 3}\n",
     );
-    let families = [&Family::SHOWN[..], &[Family::None]].concat();
-    for family in &families {
+    for family in families {
         css.push_str(&rule(family, &format!("stroke:{}", family.colour()), "path"));
         css.push_str(&rule(family, &format!("fill:{}", family.colour()), "polygon"));
         css.push_str(&rule(family, &format!("fill:{}", family.colour()), "rect"));
@@ -102,7 +97,7 @@ fn style() -> String {
          .cdarts-cell .end{fill:#1e293b;stroke:#94a3b8}.cdarts-cell .node{fill:#0f172a;stroke:#cbd5e1}\
          .cdarts-cell .concat{stroke:#64748b}",
     );
-    for family in &families {
+    for family in families {
         css.push_str(&rule(family, &format!("stroke:{}", family.light_colour()), "path"));
         css.push_str(&rule(family, &format!("fill:{}", family.light_colour()), "polygon"));
     }
@@ -111,9 +106,9 @@ fn style() -> String {
 
 // ---- one cell -------------------------------------------------------------------------------------
 
-impl Panel {
-    fn of(cell: &CellGenotype, kind: CellKind) -> Self {
-        Self { title: title(kind), layout: layout(cell, &SPACING) }
+impl<'a> Panel<'a> {
+    fn of(cell: &'a CellGraph) -> Self {
+        Self { cell, layout: layout(cell, &SPACING) }
     }
 
     fn width(&self) -> f64 {
@@ -136,7 +131,8 @@ impl Panel {
         let mut svg = format!("<g transform=\"translate({} {})\">\n", Px(left), Px(top));
         let middle = Px(self.width() / 2.0);
         let title_y = Px(MARGIN + TITLE - top - 18.0);
-        let _ = writeln!(svg, "<text class=\"title\" x=\"{middle}\" y=\"{title_y}\">{}</text>", self.title);
+        let _ =
+            writeln!(svg, "<text class=\"title\" x=\"{middle}\" y=\"{title_y}\">{}</text>", self.cell.title);
         // Lines into the output first: the operations' lines cross over them.
         for line in self.layout.lines.iter().rev() {
             self.draw_line(&mut svg, line);
@@ -154,7 +150,7 @@ impl Panel {
             let _ = writeln!(svg, "<path class=\"concat\" d=\"{path}\"/>");
             return;
         };
-        let class = Family::of(edge.op).class();
+        let class = edge.family.class();
         let tip = self.tip(line, x, y);
         let curve = Curve { from: [x + LABEL[0], y], to: [tip[0] - HEAD[0], tip[1]] };
         let _ = write!(svg, "<path class=\"{class}\" d=\"{path}\"/>");
@@ -168,7 +164,7 @@ impl Panel {
             Px(tip[1] - HEAD[1] / 2.0),
             Px(tip[1] + HEAD[1] / 2.0),
         );
-        svg.push_str(&label(edge.op, x, y));
+        svg.push_str(&label(&edge, x, y));
         svg.push('\n');
     }
 
@@ -228,19 +224,20 @@ impl Panel {
         let (middle, y) = ((left + right) / 2.0, place.y);
         match place.part {
             Part::Passing => {}
-            Part::Input(input) => draw_end(svg, middle, y, if input == 0 { "k−2" } else { "k−1" }),
+            Part::Input(input) => draw_end(svg, middle, y, &self.cell.inputs[input].replace('-', "−")),
             Part::Output => draw_end(svg, middle, y, "k"),
             Part::Node(node) => {
                 let x = right - NODE_RADIUS;
                 let _ = writeln!(
                     svg,
                     "<circle class=\"node\" cx=\"{}\" cy=\"{}\" r=\"{}\"/>\
-                     <text x=\"{}\" y=\"{}\">{node}</text>",
+                     <text x=\"{}\" y=\"{}\">{}</text>",
                     Px(x),
                     Px(y),
                     Px(NODE_RADIUS),
                     Px(x),
                     Px(y + 4.0),
+                    self.cell.number(node),
                 );
             }
         }
@@ -269,12 +266,12 @@ fn draw_end(svg: &mut String, x: f64, y: f64, index: &str) {
 }
 
 /// An operation's label; `y` is its middle.
-fn label(op: Op, left: f64, y: f64) -> String {
+fn label(edge: &GraphEdge, left: f64, y: f64) -> String {
     let [width, height] = LABEL;
     format!(
         "<g class=\"label\"><rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"{}\"/>\
          <text x=\"{}\" y=\"{}\">{}</text></g>",
-        Family::of(op).class(),
+        edge.family.class(),
         Px(left),
         Px(y - height / 2.0),
         Px(width),
@@ -282,46 +279,55 @@ fn label(op: Op, left: f64, y: f64) -> String {
         Px(height / 2.0),
         Px(left + width / 2.0),
         Px(y + 4.0),
-        short_name(op),
+        edge.label,
     )
 }
 
 // ---- legend ---------------------------------------------------------------------------------------
 
-/// Widths of the entries; the last is the concatenation's.
-const LEGEND_WIDTHS: [f64; 5] = [180.0, 168.0, 118.0, 146.0, 112.0];
-
-fn legend_width() -> f64 {
-    LEGEND_WIDTHS.iter().sum()
+/// What the colours and the dashed lines mean.
+struct Legend<'a> {
+    families: &'a [Family],
+    output: &'a str,
 }
 
-fn legend(left: f64, y: f64) -> String {
-    let mut svg = String::from("<g>\n");
-    let mut x = left;
-    for (family, width) in Family::SHOWN.into_iter().zip(LEGEND_WIDTHS) {
-        let _ = writeln!(
-            svg,
-            "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"20\" height=\"12\" rx=\"6\"/>\
-             <text class=\"note\" x=\"{}\" y=\"{}\">{}</text>",
-            family.class(),
-            Px(x),
-            Px(y - 6.0),
-            Px(x + 27.0),
-            Px(y + 4.0),
-            family.title(),
-        );
-        x += width;
+impl<'a> Legend<'a> {
+    fn of(picture: &'a Picture) -> Self {
+        Self { families: picture.families, output: picture.output }
     }
-    let _ = writeln!(
-        svg,
-        "<path class=\"concat\" d=\"M{} {}h20\"/><text class=\"note\" x=\"{}\" y=\"{}\">concatenation</text>",
-        Px(x),
-        Px(y),
-        Px(x + 27.0),
-        Px(y + 4.0),
-    );
-    svg.push_str("</g>\n");
-    svg
+
+    fn width(&self) -> f64 {
+        let families: f64 = self.families.iter().map(|family| entry_width(family.title())).sum();
+        families + entry_width(self.output)
+    }
+
+    fn drawn(&self, left: f64, y: f64) -> String {
+        let mut svg = String::from("<g>\n");
+        let mut x = left;
+        let text = |x: f64, title: &str| {
+            format!("<text class=\"note\" x=\"{}\" y=\"{}\">{title}</text>", Px(x + 27.0), Px(y + 4.0))
+        };
+        for family in self.families {
+            let _ = writeln!(
+                svg,
+                "<rect class=\"{}\" x=\"{}\" y=\"{}\" width=\"20\" height=\"12\" rx=\"6\"/>{}",
+                family.class(),
+                Px(x),
+                Px(y - 6.0),
+                text(x, family.title()),
+            );
+            x += entry_width(family.title());
+        }
+        let _ =
+            writeln!(svg, "<path class=\"concat\" d=\"M{} {}h20\"/>{}", Px(x), Px(y), text(x, self.output));
+        svg.push_str("</g>\n");
+        svg
+    }
+}
+
+/// Room for a sample, its title in the fonts there are, and a gap.
+fn entry_width(title: &str) -> f64 {
+    48.0 + 6.3 * title.chars().count() as f64
 }
 
 // ---- numbers --------------------------------------------------------------------------------------
@@ -354,14 +360,15 @@ impl std::fmt::Display for Curve {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::PUBLISHED;
+    use crate::{PUBLISHED, nas_bench_201};
 
     #[test]
     fn labels_keep_clear_of_each_other_and_of_nodes() {
-        for known in PUBLISHED {
-            let genotype = known.genotype();
-            for kind in CellKind::ALL {
-                let panel = Panel::of(genotype.cell(kind), kind);
+        let darts = PUBLISHED.iter().map(|known| Picture::from(&known.genotype()));
+        let others = nas_bench_201::Genotype::all().step_by(101).map(|genotype| Picture::from(&genotype));
+        for picture in darts.chain(others) {
+            for cell in &picture.cells {
+                let panel = Panel::of(cell);
                 let edges = panel.layout.lines.iter().filter(|line| line.edge.is_some());
                 let labels: Vec<[f64; 2]> = edges
                     .map(|line| {
@@ -372,7 +379,7 @@ mod tests {
                 for (i, a) in labels.iter().enumerate() {
                     for b in &labels[..i] {
                         let apart = (a[0] - b[0]).abs() >= LABEL[0] || (a[1] - b[1]).abs() >= LABEL[1];
-                        assert!(apart, "{}", known.name);
+                        assert!(apart, "{cell:?}");
                     }
                     for place in
                         panel.layout.places.iter().filter(|place| matches!(place.part, Part::Node(_)))
@@ -380,7 +387,7 @@ mod tests {
                         let x = panel.column(place.layer).1 - NODE_RADIUS;
                         let apart = (a[0] - x).abs() >= LABEL[0] / 2.0 + NODE_RADIUS
                             || (a[1] - place.y).abs() >= LABEL[1] / 2.0 + NODE_RADIUS;
-                        assert!(apart, "{}", known.name);
+                        assert!(apart, "{cell:?}");
                     }
                 }
             }

@@ -1,44 +1,53 @@
 //! A genotype as a table for the terminal.
 
-use crate::{CellGenotype, CellKind, Edge, Genotype};
+use super::Picture;
+use super::graph::{CellGraph, GraphEdge};
 
 /// Width of one cell's column.
 const COLUMN: usize = 24;
 
-/// Both cells beside each other, a line an edge, at most 72 columns wide, in plain ASCII.
-pub fn text(genotype: &Genotype) -> String {
-    let cells = CellKind::ALL.map(|kind| genotype.cell(kind));
-    let mut lines = vec![row("", CellKind::ALL.map(|kind| format!("{kind} cell")))];
-    let nodes = cells.map(|cell| cell.nodes.len()).into_iter().max().unwrap_or(0);
+/// The cells beside each other, a line an edge, at most 72 columns wide, in plain ASCII. Unlike a drawing it also
+/// lists edges with `none`.
+pub fn text(picture: impl Into<Picture>) -> String {
+    let Picture { cells, .. } = picture.into();
+    let mut lines = vec![row("", cells.iter().map(|cell| cell.name.to_owned()))];
+    let nodes = cells.iter().map(|cell| cell.nodes).max().unwrap_or(0);
     for node in 0..nodes {
-        let edges = cells.map(|cell| cell.nodes.get(node).map_or(&[][..], Vec::as_slice));
-        for line in 0..edges[0].len().max(edges[1].len()) {
-            let heading = if line == 0 { format!("node {node}") } else { String::new() };
-            lines.push(row(&heading, edges.map(|edges| edges.get(line).map(written).unwrap_or_default())));
+        let entering: Vec<Vec<String>> = cells.iter().map(|cell| entering(cell, node)).collect();
+        let longest = entering.iter().map(Vec::len).max().unwrap_or(0);
+        for line in 0..longest {
+            let heading = match (line, cells.first()) {
+                (0, Some(cell)) => format!("node {}", cell.number(node)),
+                _ => String::new(),
+            };
+            let columns = entering.iter().map(|edges| edges.get(line).cloned().unwrap_or_default());
+            lines.push(row(&heading, columns));
         }
     }
-    lines.push(row("output", cells.map(output)));
+    lines.push(row("output", cells.iter().map(output)));
     lines.concat()
 }
 
-fn row(heading: &str, columns: [String; 2]) -> String {
-    let [left, right] = columns;
-    format!("{}\n", format!("{heading:<8}  {left:<COLUMN$}  {right}").trim_end())
+fn row(heading: &str, columns: impl Iterator<Item = String>) -> String {
+    let columns: String = columns.map(|column| format!("  {column:<COLUMN$}")).collect();
+    format!("{}\n", format!("{heading:<8}{columns}").trim_end())
 }
 
-fn written(edge: &Edge) -> String {
-    format!("{:<14}{}", edge.op, source(edge.source))
+fn entering(cell: &CellGraph, node: usize) -> Vec<String> {
+    let written = |edge: &GraphEdge| format!("{:<14}{}", edge.op, state(cell, edge.source));
+    cell.edges.iter().filter(|edge| edge.node == node).map(written).collect()
 }
 
-fn source(state: usize) -> String {
-    match state {
-        0 => "c(k-2)".to_owned(),
-        1 => "c(k-1)".to_owned(),
-        _ => format!("node {}", state - 2),
+fn state(cell: &CellGraph, state: usize) -> String {
+    match (cell.inputs.get(state), cell.inputs.len()) {
+        // The only input is the node in front of the first.
+        (Some(_), 1) => format!("node {}", cell.first_number - 1),
+        (Some(index), _) => format!("c({index})"),
+        (None, inputs) => format!("node {}", cell.number(state - inputs)),
     }
 }
 
-fn output(cell: &CellGenotype) -> String {
-    let nodes: Vec<String> = super::concatenated(cell).map(|node| node.to_string()).collect();
-    format!("concat nodes {}", nodes.join(" "))
+fn output(cell: &CellGraph) -> String {
+    let nodes: Vec<String> = cell.outputs.iter().map(|&node| cell.number(node).to_string()).collect();
+    format!("{} {}", cell.output, nodes.join(" "))
 }

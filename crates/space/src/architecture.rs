@@ -1,0 +1,93 @@
+//! A genotype of any of the search spaces.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::genotype_json::{self, Header, looks_like_json};
+use crate::{Genotype, SpaceError, genotype_text, nas_bench_201};
+
+/// A genotype with the search space it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Architecture {
+    /// Normal and reduction cell of the DARTS space.
+    Darts(Genotype),
+    /// The one cell of NAS-Bench-201.
+    NasBench201(nas_bench_201::Genotype),
+}
+
+impl Architecture {
+    /// Name of the search space, as documents write it.
+    pub fn space(&self) -> &'static str {
+        match self {
+            Self::Darts(_) => genotype_json::SPACE,
+            Self::NasBench201(_) => nas_bench_201::SPACE,
+        }
+    }
+
+    /// The published genotype of this name, of whichever space.
+    pub fn published(name: &str) -> Option<Self> {
+        let darts = crate::published(name).map(Self::Darts);
+        darts.or_else(|| nas_bench_201::published(name).map(Self::NasBench201))
+    }
+
+    /// The versioned JSON document, on one line.
+    pub fn to_json(&self) -> String {
+        match self {
+            Self::Darts(genotype) => genotype.to_json(),
+            Self::NasBench201(genotype) => genotype.to_json(),
+        }
+    }
+}
+
+impl From<Genotype> for Architecture {
+    fn from(genotype: Genotype) -> Self {
+        Self::Darts(genotype)
+    }
+}
+
+impl From<nas_bench_201::Genotype> for Architecture {
+    fn from(genotype: nas_bench_201::Genotype) -> Self {
+        Self::NasBench201(genotype)
+    }
+}
+
+impl fmt::Display for Architecture {
+    /// The form that genotypes of the space are published in.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Darts(genotype) => genotype.fmt(f),
+            Self::NasBench201(genotype) => genotype.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Architecture {
+    type Err = SpaceError;
+
+    /// Reads any text form of either space.
+    ///
+    /// # Errors
+    ///
+    /// As the `from_str` of the two; [`SpaceError::Space`] for a document of a third.
+    fn from_str(text: &str) -> Result<Self, SpaceError> {
+        if looks_like_json(text) {
+            of_json(text)
+        } else if text.trim_start().starts_with('|') {
+            Ok(Self::NasBench201(text.parse()?))
+        } else {
+            Ok(Self::Darts(genotype_text::parse(text)?))
+        }
+    }
+}
+
+/// A file of stages has no header; it is read as what it can only be, one of DARTS.
+fn of_json(text: &str) -> Result<Architecture, SpaceError> {
+    match genotype_json::from_json::<Header>(text) {
+        Ok(header) if header.space == nas_bench_201::SPACE => Ok(Architecture::NasBench201(text.parse()?)),
+        Ok(header) if header.space != genotype_json::SPACE => Err(SpaceError::Space {
+            expected: "darts` or `nas-bench-201",
+            found: header.space.chars().take(40).collect(),
+        }),
+        _ => Ok(Architecture::Darts(genotype_json::parse(text)?)),
+    }
+}
