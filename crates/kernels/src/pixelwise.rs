@@ -375,6 +375,46 @@ impl Kernel for NormGrad<'_> {
     }
 }
 
+/// As [`NormGrad`], into every second block of eight floats of rows `to_row` floats apart: half of a plane of pairs.
+pub(crate) struct PairedNormGrad<'a> {
+    pub g: &'a [f32],
+    pub y: &'a [f32],
+    pub k: &'a Lanes,
+    pub line: Line<'a>,
+    pub w: usize,
+    pub to: &'a mut [f32],
+    pub to_row: usize,
+}
+
+impl PairedNormGrad<'_> {
+    /// Does it.
+    pub fn apply<S: Simd>(self, s: S) {
+        let rows = pixels(&[self.g.len(), self.y.len()]) / self.w;
+        assert!(rows == 0 || (rows - 1) * self.to_row + (2 * self.w - 1) * LANES <= self.to.len());
+        s.call(self);
+    }
+}
+
+impl Kernel for PairedNormGrad<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let row = self.w * LANES;
+        // SAFETY: `apply` checked that both have the same pixels, and the last row.
+        unsafe {
+            let (k, line) = (S::load(self.k.as_ptr()), Coefficients::<S>::load(&self.line));
+            for y in 0..self.y.len() / row {
+                let (g, from) = (self.g.as_ptr().add(y * row), self.y.as_ptr().add(y * row));
+                let to = self.to.as_mut_ptr().add(y * self.to_row);
+                each_pixel!(self.w, i => {
+                    S::store(to.add(2 * i), S::fma(k, S::load(g.add(i)), line.at(S::load(from.add(i)))));
+                });
+            }
+        }
+    }
+}
+
 /// `to = line(x)` or `to += line(x)`.
 pub(crate) struct Scale<'a> {
     pub x: &'a [f32],

@@ -219,3 +219,83 @@ impl Kernel for Shares<'_> {
         }
     }
 }
+
+/// Scratch floats that [`BoxSum`] needs for rows of `w` pixels.
+pub(crate) const fn box_scratch(w: usize) -> usize {
+    (w + 2) * LANES
+}
+
+/// 3×3 average pooling at stride 1 of one block, or its transpose: sums over windows, divided by each window's cells
+/// after or before.
+pub(crate) struct BoxSum<'a> {
+    /// `[h, w, 8]`
+    pub x: &'a [f32],
+    pub size: [usize; 2],
+    /// Gradient of the pooling instead of the pooling.
+    pub transpose: bool,
+    /// Add to the output instead of replacing it.
+    pub accumulate: bool,
+    pub scratch: &'a mut [f32],
+    /// `[h, w, 8]`
+    pub to: &'a mut [f32],
+}
+
+impl BoxSum<'_> {
+    /// Does it.
+    pub fn apply<S: Simd>(self, s: S) {
+        let [h, w] = self.size;
+        assert!(self.x.len() == h * w * LANES && self.to.len() == self.x.len());
+        assert!(self.scratch.len() >= box_scratch(w));
+        s.call(self);
+    }
+}
+
+impl Kernel for BoxSum<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    unsafe fn run<S: Simd>(self) {
+        let [h, w] = self.size;
+        let row = w * LANES;
+        let share = |at: usize, size: usize| 1.0 / cells(at, size) as f32;
+        let before = |y: usize| if self.transpose { share(y, h) } else { 1.0 };
+        let (inner, end) = (1.0 / 3.0, share(0, w));
+        // SAFETY: `apply` checked all lengths; rows are clamped, columns lie inside a border of one.
+        unsafe {
+            let total = self.scratch.as_mut_ptr();
+            S::store(total, S::splat(0.0));
+            S::store(total.add(row + LANES), S::splat(0.0));
+            for y in 0..h {
+                let middle = self.x.as_ptr().add(y * row);
+                // A row outside repeats the middle one, weighted zero.
+                let (above, up) = if y > 0 { (middle.sub(row), before(y - 1)) } else { (middle, 0.0) };
+                let (below, down) = if y + 1 < h { (middle.add(row), before(y + 1)) } else { (middle, 0.0) };
+                let [up, own, down] = [up, before(y), down].map(|v| S::splat(v));
+                for i in (0..row).step_by(LANES) {
+                    let (a, m, b) = (S::load(above.add(i)), S::load(middle.add(i)), S::load(below.add(i)));
+                    S::store(total.add(i + LANES), S::fma(a, up, S::fma(b, down, S::mul(m, own))));
+                }
+                // Windows at a row's ends have fewer columns: their own share of a sum, or of what is summed.
+                let (after, end) = if self.transpose {
+                    let ends = if w == 1 { &[1][..] } else { &[1, w] };
+                    for at in ends.iter().map(|x| total.add(x * LANES)) {
+                        S::store(at, S::mul(S::load(at), S::splat(end / inner)));
+                    }
+                    (1.0, inner)
+                } else {
+                    (share(y, h), end)
+                };
+                let [inner, end] = [inner, end].map(|v| S::splat(after * v));
+                let to = self.to.as_mut_ptr().add(y * row);
+                for x in 0..w {
+                    let at = total.add(x * LANES);
+                    let sum = S::add(S::add(S::load(at), S::load(at.add(2 * LANES))), S::load(at.add(LANES)));
+                    let factor = if x == 0 || x + 1 == w { end } else { inner };
+                    let to = to.add(x * LANES);
+                    let old = if self.accumulate { S::load(to) } else { S::splat(0.0) };
+                    S::store(to, S::fma(sum, factor, old));
+                }
+            }
+        }
+    }
+}

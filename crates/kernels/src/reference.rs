@@ -36,7 +36,7 @@ impl<T: Float> Tensor<T> {
         Self { shape: self.shape, data: self.data.iter().map(|&v| f(v)).collect() }
     }
 
-    fn add_scaled(&mut self, other: &Self, scale: impl Fn(usize) -> T) {
+    pub(crate) fn add_scaled(&mut self, other: &Self, scale: impl Fn(usize) -> T) {
         let image = self.data.len() / self.shape[0].max(1);
         for (i, (a, &b)) in self.data.iter_mut().zip(&other.data).enumerate() {
             *a = *a + scale(i / image) * b;
@@ -275,7 +275,7 @@ pub fn batch_norm_backward<T: Float>(
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Layer {
+pub(crate) enum Layer {
     Relu,
     Conv(Conv, Weight),
     /// Two convolutions side by side.
@@ -286,7 +286,7 @@ enum Layer {
     Zero(usize),
 }
 
-fn dense(weight: Weight, stride: usize, padding: usize, shift: usize) -> (Conv, Weight) {
+pub(crate) fn dense(weight: Weight, stride: usize, padding: usize, shift: usize) -> (Conv, Weight) {
     (Conv { shape: weight.shape, stride, padding, dilation: 1, groups: 1, shift }, weight)
 }
 
@@ -346,7 +346,7 @@ pub struct ParamGrads<T> {
 }
 
 impl<T: Float> Params<T> {
-    fn zero_grads(&self) -> ParamGrads<T> {
+    pub(crate) fn zero_grads(&self) -> ParamGrads<T> {
         let zeros = |of: &[T]| vec![T::zero(); of.len()];
         ParamGrads { weights: zeros(&self.weights), gain: zeros(&self.gain), bias: zeros(&self.bias) }
     }
@@ -358,13 +358,13 @@ impl<T: Float> Params<T> {
 
 /// Inputs and moments of each layer of a path, kept for the way back.
 #[derive(Debug, Clone)]
-struct Tape<T> {
+pub(crate) struct Tape<T> {
     inputs: Vec<Tensor<T>>,
-    moments: Vec<Option<Moments<T>>>,
-    output: Tensor<T>,
+    pub(crate) moments: Vec<Option<Moments<T>>>,
+    pub(crate) output: Tensor<T>,
 }
 
-fn run<T: Float>(layers: &[Layer], params: &Params<T>, x: &Tensor<T>) -> Tape<T> {
+pub(crate) fn run<T: Float>(layers: &[Layer], params: &Params<T>, x: &Tensor<T>) -> Tape<T> {
     let mut tape = Tape { inputs: vec![], moments: vec![], output: x.clone() };
     for layer in layers {
         let x = tape.output;
@@ -400,7 +400,7 @@ fn run<T: Float>(layers: &[Layer], params: &Params<T>, x: &Tensor<T>) -> Tape<T>
     tape
 }
 
-fn run_back<T: Float>(
+pub(crate) fn run_back<T: Float>(
     layers: &[Layer],
     params: &Params<T>,
     tape: &Tape<T>,

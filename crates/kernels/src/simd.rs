@@ -127,6 +127,50 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     unsafe fn select_gt(a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V;
     /// `a == b ? yes : 0`, lane by lane.
     unsafe fn keep_eq(a: Self::V, b: Self::V, yes: Self::V) -> Self::V;
+
+    /// Two vectors side by side: one register where there are registers of sixteen lanes.
+    type Pair: Copy;
+    unsafe fn load_pair(from: *const f32) -> Self::Pair;
+    unsafe fn store_pair(to: *mut f32, pair: Self::Pair);
+    unsafe fn splat_pair(value: f32) -> Self::Pair;
+    /// `a * b + c`, fused where the instructions are.
+    unsafe fn fma_pair(a: Self::Pair, b: Self::Pair, c: Self::Pair) -> Self::Pair;
+    unsafe fn halves(pair: Self::Pair) -> [Self::V; 2];
+}
+
+/// Pairs made of two vectors.
+macro_rules! pair_of_vectors {
+    () => {
+        type Pair = [Self::V; 2];
+
+        #[inline(always)]
+        unsafe fn load_pair(from: *const f32) -> Self::Pair {
+            // SAFETY: the caller vouches for sixteen floats.
+            unsafe { [Self::load(from), Self::load(from.add(crate::blocked::LANES))] }
+        }
+        #[inline(always)]
+        unsafe fn store_pair(to: *mut f32, [low, high]: Self::Pair) {
+            // SAFETY: the caller vouches for sixteen floats.
+            unsafe {
+                Self::store(to, low);
+                Self::store(to.add(crate::blocked::LANES), high);
+            }
+        }
+        #[inline(always)]
+        unsafe fn splat_pair(value: f32) -> Self::Pair {
+            // SAFETY: the caller's.
+            unsafe { [Self::splat(value); 2] }
+        }
+        #[inline(always)]
+        unsafe fn fma_pair(a: Self::Pair, b: Self::Pair, c: Self::Pair) -> Self::Pair {
+            // SAFETY: the caller's.
+            unsafe { [Self::fma(a[0], b[0], c[0]), Self::fma(a[1], b[1], c[1])] }
+        }
+        #[inline(always)]
+        unsafe fn halves(pair: Self::Pair) -> [Self::V; 2] {
+            pair
+        }
+    };
 }
 
 /// Plain Rust; compilers turn it into whatever the build's baseline has.
@@ -140,6 +184,7 @@ fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; L
 impl Simd for Portable {
     type V = [f32; LANES];
     const WIDE: bool = false;
+    pair_of_vectors!();
 
     fn call<K: Kernel>(self, kernel: K) -> K::Out {
         #[inline(never)]
@@ -207,7 +252,7 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(crate) struct Avx2(pub(super) ());
 
-    /// The same 256-bit vectors with AVX-512's 32 registers and masks.
+    /// The same 256-bit vectors with AVX-512's 32 registers and masks; pairs of them are 512-bit vectors.
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512(pub(super) ());
 
@@ -220,10 +265,11 @@ mod x86 {
     }
 
     macro_rules! impl_simd {
-        ($name:ident, $features:literal, $wide:literal) => {
+        ($name:ident, $features:literal, $wide:literal, { $($pair:tt)* }) => {
             impl Simd for $name {
                 type V = __m256;
                 const WIDE: bool = $wide;
+                $($pair)*
 
                 fn call<K: Kernel>(self, kernel: K) -> K::Out {
                     #[target_feature(enable = $features)]
@@ -283,8 +329,36 @@ mod x86 {
         };
     }
 
-    impl_simd!(Avx2, "avx2,fma", false);
-    impl_simd!(Avx512, "avx2,fma,avx512f,avx512vl", true);
+    impl_simd!(Avx2, "avx2,fma", false, {
+        pair_of_vectors!();
+    });
+    impl_simd!(Avx512, "avx2,fma,avx512f,avx512vl", true, {
+        type Pair = __m512;
+
+        #[inline(always)]
+        unsafe fn load_pair(from: *const f32) -> __m512 {
+            under_features!(_mm512_loadu_ps(from))
+        }
+        #[inline(always)]
+        unsafe fn store_pair(to: *mut f32, pair: __m512) {
+            under_features!(_mm512_storeu_ps(to, pair))
+        }
+        #[inline(always)]
+        unsafe fn splat_pair(value: f32) -> __m512 {
+            under_features!(_mm512_set1_ps(value))
+        }
+        #[inline(always)]
+        unsafe fn fma_pair(a: __m512, b: __m512, c: __m512) -> __m512 {
+            under_features!(_mm512_fmadd_ps(a, b, c))
+        }
+        #[inline(always)]
+        unsafe fn halves(pair: __m512) -> [__m256; 2] {
+            under_features!({
+                let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(pair));
+                [_mm512_castps512_ps256(pair), _mm256_castpd_ps(high)]
+            })
+        }
+    });
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -310,6 +384,7 @@ mod arm {
 
     impl Simd for Neon {
         type V = (float32x4_t, float32x4_t);
+        pair_of_vectors!();
         // 32 registers of four lanes hold sixteen of these vectors.
         const WIDE: bool = false;
 
