@@ -104,7 +104,7 @@ impl CostArgs {
         let genotype = genotype::read(&self.genotype)?.genotype;
         let spec = self.spec();
         let affine = self.layout != Layout::Search;
-        let cost = cost::evaluation_network(&spec.plan()?, std::slice::from_ref(&genotype), affine)?;
+        let cost = cost::evaluation_network(&spec.plan()?, genotype.as_slice(), affine)?;
         let text = if self.json {
             let counted = Counted { genotype: genotype.to_string(), network: &spec, cost: &cost };
             serde_json::to_string_pretty(&counted)?

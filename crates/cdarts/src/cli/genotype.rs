@@ -3,16 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use cdarts_runs::{Manifest, RunFolder, RunsError, atomic};
-use cdarts_space::{Genotype, PUBLISHED, SpaceError};
+use cdarts_space::{PUBLISHED, SpaceError, StageGenotypes};
 use fs_err as fs;
 
 use crate::error::CliError;
 
-/// A genotype and where it came from.
+/// A genotype, or one for each stage, and where it came from.
 #[derive(Debug)]
 pub struct Given {
-    /// The genotype.
-    pub genotype: Genotype,
+    /// The genotypes.
+    pub genotype: StageGenotypes,
     /// In words.
     pub origin: String,
     /// The run's folder, where it came from one.
@@ -27,7 +27,7 @@ pub struct Given {
 pub fn read(text: &str) -> Result<Given, CliError> {
     if let Some(known) = PUBLISHED.iter().find(|known| known.name == text) {
         let origin = format!("{}: {}", known.name, known.origin);
-        return Ok(Given { genotype: known.genotype(), origin, run: None });
+        return Ok(Given { genotype: known.genotype().into(), origin, run: None });
     }
     let path = Path::new(text);
     if path.is_dir() {
@@ -45,13 +45,13 @@ pub fn read(text: &str) -> Result<Given, CliError> {
 }
 
 /// The genotype that a run was told to train, where it was; a resume needs it again.
-pub fn of_retraining(folder: &RunFolder) -> Result<Option<Genotype>, CliError> {
+pub fn of_retraining(folder: &RunFolder) -> Result<Option<StageGenotypes>, CliError> {
     let path = given_path(folder);
     path.is_file().then(|| of_file(&path)).transpose()
 }
 
 /// Keeps the genotype that a run trains in its folder.
-pub fn keep(folder: &RunFolder, genotype: &Genotype) -> Result<(), RunsError> {
+pub fn keep(folder: &RunFolder, genotype: &StageGenotypes) -> Result<(), RunsError> {
     atomic::write(&given_path(folder), (genotype.to_json() + "\n").as_bytes())
 }
 
@@ -87,12 +87,12 @@ fn newest_cycle(folder: &Path) -> Result<Option<PathBuf>, CliError> {
     Ok(newest)
 }
 
-fn of_file(path: &Path) -> Result<Genotype, CliError> {
+fn of_file(path: &Path) -> Result<StageGenotypes, CliError> {
     let bytes = fs::read(path)?;
     parse(&String::from_utf8_lossy(&bytes), &path.display().to_string())
 }
 
-fn parse(text: &str, origin: &str) -> Result<Genotype, CliError> {
+fn parse(text: &str, origin: &str) -> Result<StageGenotypes, CliError> {
     let bad = |reason: SpaceError| CliError::BadGenotype { origin: origin.to_owned(), reason };
     text.trim().parse().map_err(bad)
 }
@@ -122,8 +122,17 @@ mod tests {
         let file = folder.path().join("genotype.txt");
         fs::write(&file, format!("\n{expected}\n")).unwrap();
         for given in ["darts-v2", &expected.to_string(), &expected.to_json(), file.to_str().unwrap()] {
-            assert_eq!(read(given).unwrap().genotype, expected, "{given}");
+            assert_eq!(read(given).unwrap().genotype, (&expected).into(), "{given}");
         }
+    }
+
+    #[test]
+    fn a_file_of_stages_gives_one_genotype_a_stage() {
+        let stages = ["darts-v1", "darts-v2", "pdarts"].map(|name| cdarts_space::published(name).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("genotypes.json");
+        fs::write(&file, cdarts_space::stages_to_json(&stages)).unwrap();
+        assert_eq!(read(file.to_str().unwrap()).unwrap().genotype.as_slice(), stages);
     }
 
     #[test]

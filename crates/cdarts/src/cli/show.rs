@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use cdarts_runs::{Manifest, RunFolder, atomic};
 use cdarts_search::Preset;
-use cdarts_space::{ImageShape, NetworkPlan, PUBLISHED, cost, drawing};
+use cdarts_space::{Genotype, ImageShape, NetworkPlan, PUBLISHED, StageGenotypes, cost, drawing};
 use clap::Args;
 
 use super::{genotype, launch};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::summary::row;
+use crate::summary::{self, row};
 use crate::terminal;
 use crate::wording::count;
 
@@ -58,8 +58,8 @@ impl ShowArgs {
         } else {
             terminal::result(&described(&given)?)?;
         }
-        write(self.svg.as_deref(), || drawing::svg(genotype))?;
-        write(self.dot.as_deref(), || drawing::dot(genotype))?;
+        write(self.svg.as_deref(), genotype, drawing::svg)?;
+        write(self.dot.as_deref(), genotype, drawing::dot)?;
         Ok(Exit::Done)
     }
 }
@@ -72,11 +72,32 @@ fn list() -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn write(path: Option<&Path>, content: impl FnOnce() -> String) -> Result<(), CliError> {
+/// A file; where each stage has its own genotype, a file a stage: `cells-stage-1.svg` and so on.
+fn write(
+    path: Option<&Path>,
+    genotypes: &StageGenotypes,
+    draw: fn(&Genotype) -> String,
+) -> Result<(), CliError> {
     let Some(path) = path else { return Ok(()) };
-    atomic::write(path, content().as_bytes())?;
-    terminal::tell(&format!("wrote {}", path.display()));
+    for (stage, genotype) in genotypes.as_slice().iter().enumerate() {
+        let path = match genotypes.shared() {
+            Some(_) => path.to_owned(),
+            None => numbered(path, stage + 1),
+        };
+        atomic::write(&path, draw(genotype).as_bytes())?;
+        terminal::tell(&format!("wrote {}", path.display()));
+    }
     Ok(())
+}
+
+fn numbered(path: &Path, stage: usize) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-stage-{stage}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
 }
 
 fn described(given: &genotype::Given) -> Result<String, CliError> {
@@ -84,11 +105,11 @@ fn described(given: &genotype::Given) -> Result<String, CliError> {
         Some(run) => (found_network(run)?, "the run's found network"),
         None => (published_network()?, "36 channels, 20 cells, CIFAR-10"),
     };
-    let cost = cost::evaluation_network(&plan, std::slice::from_ref(&given.genotype), true)?;
+    let cost = cost::evaluation_network(&plan, given.genotype.as_slice(), true)?;
     Ok([
         given.origin.clone(),
         String::new(),
-        drawing::text(&given.genotype),
+        summary::cells(&given.genotype),
         row("network", network),
         row("parameters", &count(cost.params)),
         row("multiply-adds", &format!("{} an image", count(cost.macs))),
