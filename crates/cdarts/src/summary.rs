@@ -4,13 +4,14 @@ use std::path::Path;
 
 use cdarts_runs::{Event, Journal, RunFolder};
 use cdarts_search::{Outcome, Overview};
-use cdarts_space::{Genotype, drawing};
+use cdarts_space::{Architecture, drawing};
 
 use crate::error::{CliError, quoted};
 use crate::wording::{count, counted, percent, seconds};
 
 /// The kinds of phase, as [`Overview::steps`] counts them.
-const WORK: [&str; 4] = [
+const WORK: [&str; 5] = [
+    "pre-training of the weight bank",
     "warm-up of the search network",
     "warm-up of evaluation networks",
     "both networks and the architecture",
@@ -53,9 +54,9 @@ pub fn overview(overview: &Overview) -> String {
 /// # Errors
 /// [`CliError::Space`] and [`CliError::Runs`] where the run's folder was changed by another hand.
 pub fn outcome(outcome: &Outcome) -> Result<String, CliError> {
-    let genotype: Genotype = outcome.genotype.parse()?;
+    let architecture: Architecture = outcome.genotype.parse()?;
     let path = Path::new(&outcome.run_dir);
-    let mut lines = vec![drawing::text(&genotype)];
+    let mut lines = vec![cells(&architecture)];
     match test_score(path)? {
         Some([correct, total]) => {
             let share = percent(correct as f64 / total as f64);
@@ -75,6 +76,17 @@ pub fn outcome(outcome: &Outcome) -> Result<String, CliError> {
     lines.push(String::new());
     lines.extend(next_commands(path, outcome.test_accuracy.is_some()));
     Ok(lines.join("\n"))
+}
+
+/// The cells as tables, under the names of their stages where each has its own.
+pub fn cells(architecture: &Architecture) -> String {
+    let pictures = architecture.pictures();
+    let alone = pictures.len() == 1;
+    let stage = |(stage, picture)| match alone {
+        true => drawing::text(picture),
+        false => format!("stage {}\n{}\n", stage + 1, drawing::text(picture)),
+    };
+    pictures.into_iter().enumerate().map(stage).collect()
 }
 
 fn next_commands(run: &Path, trained: bool) -> Vec<String> {

@@ -1,19 +1,27 @@
 //! Architecture weights: alpha, one logit an operation and edge, and beta, one logit an edge (facts 1.1).
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation::softmax};
-use cdarts_space::{CellAlphas, CellKind, EDGES, NODES, Op, edges_of};
+use burn::tensor::{Device, Tensor, activation::softmax};
+use cdarts_space::{Alphas, CellAlphas, CellKind, EDGES, NODES, NetworkPlan, Op, edges_of};
 
 use crate::init::Initialiser;
 
 /// Deviation of the initial logits.
 const DEVIATION: f64 = 1e-3;
 
-/// The architecture weights of both cells, shared by all cells of a kind.
+/// The architecture weights of a network: one set that all stages share, or one set a stage.
 #[derive(Module, Debug)]
 pub struct ArchWeights {
+    sets: Vec<ArchSet>,
+}
+
+/// The architecture weights of both cells, shared by all cells of a kind.
+#[derive(Module, Debug)]
+struct ArchSet {
     normal: CellWeights,
     reduce: CellWeights,
+    /// Whether a cell of each kind is there to be searched; what is not there stays frozen (facts 3.7).
+    searched: [bool; 2],
 }
 
 /// The architecture weights of one kind of cell.
@@ -26,32 +34,122 @@ pub struct CellWeights {
 }
 
 impl ArchWeights {
-    /// Logits near zero; `edge_weights` adds trainable beta.
+    /// One set for all stages, logits near zero; `edge_weights` adds trainable beta.
     pub fn new(edge_weights: bool, init: &Initialiser) -> Self {
-        let cell = |place: usize| {
-            let mut init = init.at(place);
-            CellWeights {
-                alpha: init.normal([EDGES, Op::COUNT], DEVIATION),
-                beta: edge_weights.then(|| init.normal([EDGES], DEVIATION)),
-            }
-        };
-        Self { normal: cell(0), reduce: cell(1) }
+        Self { sets: vec![ArchSet::new([true, true], edge_weights, init, 0)] }
     }
 
-    /// The weights of one kind of cell.
-    pub fn cell(&self, kind: CellKind) -> &CellWeights {
+    /// A set for each stage of `plan`. The weights of a kind of cell that a stage does not have are frozen.
+    pub fn by_stage(plan: &NetworkPlan, edge_weights: bool, init: &Initialiser) -> Self {
+        let set = |(stage, planned): (usize, &cdarts_space::StagePlan)| {
+            let searched = CellKind::ALL.map(|kind| planned.cells.iter().any(|cell| cell.kind == kind));
+            ArchSet::new(searched, edge_weights, init, stage)
+        };
+        Self { sets: plan.stages.iter().enumerate().map(set).collect() }
+    }
+
+    /// The same with every logit frozen at `value`, so that all operations and all edges weigh alike.
+    pub fn uniform(self, value: f64) -> Self {
+        let level = |cell: CellWeights| CellWeights {
+            alpha: frozen_at(value, &cell.alpha),
+            beta: cell.beta.map(|beta| frozen_at(value, &beta)),
+        };
+        let set = |set: ArchSet| ArchSet { normal: level(set.normal), reduce: level(set.reduce), ..set };
+        Self { sets: self.sets.into_iter().map(set).collect() }
+    }
+
+    /// Freezes the sets of the stages before `stage`.
+    pub fn freeze_before(self, stage: usize) -> Self {
+        let sets = self.sets.into_iter().enumerate();
+        Self { sets: sets.map(|(own, set)| if own < stage { set.no_grad() } else { set }).collect() }
+    }
+
+    /// The sets of the stages before `stage`, and those of `fresh` from there on.
+    pub fn renewed_from(self, stage: usize, fresh: Self) -> Self {
+        let later = fresh.sets.into_iter().skip(stage);
+        Self { sets: self.sets.into_iter().take(stage).chain(later).collect() }
+    }
+
+    /// Whether each stage has a set of its own.
+    pub fn is_by_stage(&self) -> bool {
+        self.sets.len() > 1
+    }
+
+    /// The weights of one kind of cell in a stage, from 0.
+    pub fn cell(&self, stage: usize, kind: CellKind) -> &CellWeights {
+        self.sets[self.set_of(stage)].cell(kind)
+    }
+
+    fn set_of(&self, stage: usize) -> usize {
+        if self.is_by_stage() { stage } else { 0 }
+    }
+
+    /// The weights that a search from `stage` on decides.
+    pub fn searched_from(&self, stage: usize) -> impl Iterator<Item = &CellWeights> {
+        self.sets.iter().skip(self.set_of(stage)).flat_map(ArchSet::searched)
+    }
+
+    /// The raw logits on the host, a set each.
+    pub fn logits(&self) -> Vec<Alphas> {
+        let set = |set: &ArchSet| Alphas { normal: set.normal.logits(), reduce: set.reduce.logits() };
+        self.sets.iter().map(set).collect()
+    }
+
+    /// The sum of |alpha| over the operations without weights, raw logits, of all cells that a search from `stage`
+    /// on decides (facts 1.5).
+    ///
+    /// # Shapes
+    /// returns `[1]`
+    pub fn weight_free_l1(&self, stage: usize) -> Tensor<1> {
+        let mut cells = self.searched_from(stage).map(CellWeights::weight_free_l1);
+        let first = cells.next().unwrap_or_else(|| Tensor::zeros([1], &self.device()));
+        cells.fold(first, |sum, cell| sum + cell)
+    }
+
+    /// What cells of each kind mix their operations by in every stage, see [`CellWeights::mixing`].
+    pub(crate) fn mixing(&self) -> Mixing {
+        Mixing(self.sets.iter().map(|set| [set.normal.mixing(), set.reduce.mixing()]).collect())
+    }
+
+    fn device(&self) -> Device {
+        self.sets[0].normal.alpha.val().device()
+    }
+}
+
+/// Mixing weights of every kind of cell: one pair for all stages or one a stage.
+pub(crate) struct Mixing(Vec<[Tensor<2>; 2]>);
+
+impl Mixing {
+    pub(crate) fn of(&self, stage: usize, kind: CellKind) -> &Tensor<2> {
+        &self.0[if self.0.len() == 1 { 0 } else { stage }][kind as usize]
+    }
+}
+
+impl ArchSet {
+    fn new(searched: [bool; 2], edge_weights: bool, init: &Initialiser, set: usize) -> Self {
+        let cell = |kind: CellKind| {
+            let mut init = init.at(2 * set + kind as usize);
+            let cell = CellWeights {
+                alpha: init.normal([EDGES, Op::COUNT], DEVIATION),
+                beta: edge_weights.then(|| init.normal([EDGES], DEVIATION)),
+            };
+            if searched[kind as usize] { cell } else { cell.no_grad() }
+        };
+        Self { normal: cell(CellKind::Normal), reduce: cell(CellKind::Reduction), searched }
+    }
+
+    fn cell(&self, kind: CellKind) -> &CellWeights {
         match kind {
             CellKind::Normal => &self.normal,
             CellKind::Reduction => &self.reduce,
         }
     }
 
-    /// The sum of |alpha| over the operations without weights, raw logits, both cells (facts 1.5).
-    ///
-    /// # Shapes
-    /// returns `[1]`
-    pub fn weight_free_l1(&self) -> Tensor<1> {
-        self.normal.weight_free_l1() + self.reduce.weight_free_l1()
+    fn searched(&self) -> impl Iterator<Item = &CellWeights> {
+        CellKind::ALL
+            .into_iter()
+            .filter(move |&kind| self.searched[kind as usize])
+            .map(|kind| self.cell(kind))
     }
 }
 
@@ -92,6 +190,11 @@ impl CellWeights {
         let mask = Tensor::<1>::from_floats(mask, &device).reshape([1, Op::COUNT as i32]);
         self.alpha.val().abs().mul(mask).sum()
     }
+}
+
+fn frozen_at<const D: usize>(value: f64, like: &Param<Tensor<D>>) -> Param<Tensor<D>> {
+    let like = like.val();
+    Param::from_tensor(Tensor::full(like.dims(), value, &like.device())).set_require_grad(false)
 }
 
 /// A tensor's values, row by row.

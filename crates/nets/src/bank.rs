@@ -2,14 +2,15 @@
 //! to the next (facts 1.6).
 //!
 //! The published bank is a whole network of which nothing is ever run. This one holds the parameters of the
-//! slots that were used, on the host, with their identities: an optimiser that is kept finds its momentum again. A slot that was never used has no entry: the evaluation network then keeps its
-//! initial value, which depends on the slot alone, as the published bank's does.
+//! slots that were used, on the host, with their identities: an optimiser that is kept finds its momentum again. A slot
+//! that was never used has no entry: the evaluation network then keeps its initial value, which depends on the slot
+//! alone, as the published bank's does. A pre-trained bank holds every slot.
 
 use std::collections::{BTreeMap, HashMap};
 
 use burn::module::ParamId;
 use burn::tensor::TensorData;
-use cdarts_space::{CellKind, Genotype, NetworkPlan, Op};
+use cdarts_space::{CellKind, NODES, NetworkPlan, Op, StageGenotypes, edge_index};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::NetsError;
@@ -17,6 +18,7 @@ use crate::cell::Preprocess;
 use crate::evalnet::EvalNet;
 use crate::ops::Operation;
 use crate::params::{self, Value};
+use crate::supernet::Supernet;
 
 /// Where weights belong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -93,16 +95,16 @@ impl PartMut<'_> {
 }
 
 impl WeightBank {
-    /// Copies the bank's values into `net`, which was built from `plan` and `genotype`.
+    /// Copies the bank's values into `net`, which was built from `plan` and `genotypes`.
     pub fn inherit(
         &self,
         net: &mut EvalNet,
         plan: &NetworkPlan,
-        genotype: &Genotype,
+        genotypes: impl Into<StageGenotypes>,
         past_skip: PastSkip,
     ) -> Moved {
         let mut moved = Moved::default();
-        for_each_slot(net, plan, genotype, past_skip, |slot, mut part, included| {
+        for_each_slot(net, plan, &genotypes.into(), past_skip, |slot, mut part, included| {
             match self.slots.get(&slot) {
                 Some(values) if included => {
                     part.load(values);
@@ -114,28 +116,52 @@ impl WeightBank {
         moved
     }
 
-    /// Copies the values of `net`, which was built from `plan` and `genotype`, into the bank.
+    /// Copies the values of `net`, which was built from `plan` and `genotypes`, into the bank.
     pub fn deposit(
         &mut self,
         net: &EvalNet,
         plan: &NetworkPlan,
-        genotype: &Genotype,
+        genotypes: impl Into<StageGenotypes>,
         past_skip: PastSkip,
     ) -> Moved {
         let mut moved = Moved::default();
-        for_each_slot(&mut net.clone(), plan, genotype, past_skip, |slot, part, included| {
+        for_each_slot(&mut net.clone(), plan, &genotypes.into(), past_skip, |slot, part, included| {
             let values = part.values();
-            if values.is_empty() {
-                return;
-            }
             if included {
-                moved.add(&values);
-                self.slots.insert(slot, values);
+                self.put(slot, values, &mut moved);
             } else {
-                moved.passed_over += 1;
+                moved.passed_over += usize::from(!values.is_empty());
             }
         });
         moved
+    }
+
+    /// Copies the values of every slot of `pool` into the bank: a network of mixed cells as deep as the evaluation
+    /// network (facts 1.9).
+    pub fn deposit_all(&mut self, pool: &Supernet) -> Moved {
+        let mut moved = Moved::default();
+        for (stage, built) in pool.stages.iter().enumerate() {
+            for (cell, built) in built.cells.iter().enumerate() {
+                let at = |part| Slot { stage, cell, part };
+                self.put(at(Part::Preprocess), params::values(&built.preprocess), &mut moved);
+                for (node, source) in
+                    (0..NODES).flat_map(|node| (0..node + 2).map(move |source| (node, source)))
+                {
+                    for (op, operation) in Op::ALL.into_iter().zip(&built.edges[edge_index(node, source)].ops)
+                    {
+                        self.put(at(Part::Edge { node, source, op }), params::values(operation), &mut moved);
+                    }
+                }
+            }
+        }
+        moved
+    }
+
+    fn put(&mut self, slot: Slot, values: Vec<Value>, moved: &mut Moved) {
+        if !values.is_empty() {
+            moved.add(&values);
+            self.slots.insert(slot, values);
+        }
     }
 
     /// Number of slots that hold values.
@@ -236,7 +262,7 @@ impl Slot {
 fn for_each_slot(
     net: &mut EvalNet,
     plan: &NetworkPlan,
-    genotype: &Genotype,
+    genotypes: &StageGenotypes,
     past_skip: PastSkip,
     mut visit: impl FnMut(Slot, PartMut<'_>, bool),
 ) {
@@ -245,7 +271,7 @@ fn for_each_slot(
             let at = |part| Slot { stage, cell, part };
             visit(at(Part::Preprocess), PartMut::Preprocess(&mut built.preprocess), true);
             let kind: CellKind = planned.kind;
-            for (node, edges) in genotype.cell(kind).nodes.iter().enumerate() {
+            for (node, edges) in genotypes.of(stage).cell(kind).nodes.iter().enumerate() {
                 let mut included = true;
                 for (operation, edge) in built.nodes[node].ops.iter_mut().zip(edges) {
                     let is_identity = operation.is_identity();

@@ -3,7 +3,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use cdarts_space::{Genotype, NetworkPlan};
+use cdarts_space::{NetworkPlan, StageGenotypes};
 
 use crate::cell::{DropPath, EvalCell};
 use crate::conv::Linear;
@@ -22,17 +22,24 @@ pub struct EvalNet {
 
 /// The cells between two reductions.
 #[derive(Module, Debug)]
-pub(crate) struct EvalStage {
+pub struct EvalStage {
     pub(crate) cells: Vec<EvalCell>,
 }
 
 impl EvalNet {
-    /// The network of `plan` with the cells of `genotype`; `affine` is for the cells' batch norms.
-    pub fn new(plan: &NetworkPlan, genotype: &Genotype, affine: bool, init: &Initialiser) -> Self {
+    /// The network of `plan` with the cells of `genotypes`: one for all stages, or one a stage
+    /// ([`StageGenotypes::check_stages`]); `affine` is for the cells' batch norms.
+    pub fn new(
+        plan: &NetworkPlan,
+        genotypes: impl Into<StageGenotypes>,
+        affine: bool,
+        init: &Initialiser,
+    ) -> Self {
+        let genotypes = genotypes.into();
         let stage = |(index, stage): (usize, &cdarts_space::StagePlan)| {
             let init = init.at(index);
             let cell = |(k, cell): (usize, &cdarts_space::CellPlan)| {
-                EvalCell::new(cell, genotype.cell(cell.kind), affine, &init.at(k))
+                EvalCell::new(cell, genotypes.of(index).cell(cell.kind), affine, &init.at(k))
             };
             EvalStage { cells: stage.cells.iter().enumerate().map(cell).collect() }
         };
@@ -48,20 +55,68 @@ impl EvalNet {
         Self { classifier: other.classifier, ..self }
     }
 
+    pub(crate) fn of_parts(stages: Vec<EvalStage>, classifier: Linear) -> Self {
+        Self { stages, classifier }
+    }
+
+    /// The same network with its classifier frozen, because another one speaks for it.
+    pub fn with_frozen_classifier(self) -> Self {
+        Self { classifier: self.classifier.no_grad(), ..self }
+    }
+
     /// # Shapes
     /// - `stem`: the stem's two states
     /// - returns the stages' last states and logits `[n, classes]`
-    pub fn forward(&self, stem: [State; 2], mut drop_path: Option<&mut DropPath>) -> Features {
-        let [mut two_back, mut one_back] = stem;
+    pub fn forward(&self, stem: [State; 2], drop_path: Option<&mut DropPath>) -> Features {
+        self.forward_to(&self.classifier, stem, drop_path)
+    }
+
+    /// As [`Self::forward`], read by another network's classifier.
+    pub fn forward_to(
+        &self,
+        classifier: &Linear,
+        stem: [State; 2],
+        mut drop_path: Option<&mut DropPath>,
+    ) -> Features {
+        let mut states = stem;
         let mut stages = Vec::with_capacity(self.stages.len());
         for stage in &self.stages {
-            for cell in &stage.cells {
-                let state = cell.forward(two_back, one_back.clone(), drop_path.as_deref_mut());
-                (two_back, one_back) = (one_back, state);
-            }
-            stages.push(one_back.clone());
+            states = stage.forward(states, drop_path.as_deref_mut());
+            stages.push(states[1].clone());
         }
-        Features { logits: self.classifier.forward_pooled(one_back), stages }
+        let [_, last] = states;
+        Features { logits: classifier.forward_pooled(last), stages }
+    }
+
+    /// The stages, in order.
+    pub fn stages(&self) -> &[EvalStage] {
+        &self.stages
+    }
+
+    /// The same, to be trained.
+    pub fn stages_mut(&mut self) -> &mut [EvalStage] {
+        &mut self.stages
+    }
+
+    /// The classifier, to be trained.
+    pub fn classifier_mut(&mut self) -> &mut Linear {
+        &mut self.classifier
+    }
+}
+
+impl EvalStage {
+    /// # Shapes
+    /// the outputs of the two cells before the stage → those of its last two cells, older one first
+    pub fn forward(
+        &self,
+        [mut two_back, mut one_back]: [State; 2],
+        mut drop_path: Option<&mut DropPath>,
+    ) -> [State; 2] {
+        for cell in &self.cells {
+            let state = cell.forward(two_back, one_back.clone(), drop_path.as_deref_mut());
+            (two_back, one_back) = (one_back, state);
+        }
+        [two_back, one_back]
     }
 }
 
@@ -84,12 +139,17 @@ pub struct FoundOutput {
 }
 
 impl FoundNet {
-    /// The network of `plan` with the cells of `genotype`, freshly initialised.
-    pub fn new(plan: &NetworkPlan, genotype: &Genotype, auxiliary: bool, init: &Initialiser) -> Self {
+    /// The network of `plan` with the cells of `genotypes`, freshly initialised.
+    pub fn new(
+        plan: &NetworkPlan,
+        genotypes: impl Into<StageGenotypes>,
+        auxiliary: bool,
+        init: &Initialiser,
+    ) -> Self {
         let head = auxiliary.then(|| plan.auxiliary_head()).flatten();
         Self {
             stem: Stem::new(&plan.stem, &mut init.at(0)),
-            cells: EvalNet::new(plan, genotype, true, &init.at(1)),
+            cells: EvalNet::new(plan, genotypes, true, &init.at(1)),
             auxiliary: head.map(|head| Head::new(&head, true, &mut init.at(2))),
         }
     }

@@ -12,7 +12,8 @@ use crate::ops::Operation;
 /// All eight operations from one state to one node.
 #[derive(Module, Debug)]
 pub struct MixedOp {
-    ops: Vec<Operation>,
+    /// By the operations' index.
+    pub(crate) ops: Vec<Operation>,
 }
 
 impl MixedOp {

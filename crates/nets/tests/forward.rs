@@ -109,7 +109,7 @@ fn mixing_weights_of_a_node_add_up_to_one() {
     let device = Device::flex();
     for edge_weights in [false, true] {
         let arch = ArchWeights::new(edge_weights, &Initialiser::new(5, &device));
-        let mixing: Vec<f32> = arch.cell(CellKind::Normal).mixing().into_data().try_to_vec().unwrap();
+        let mixing: Vec<f32> = arch.cell(0, CellKind::Normal).mixing().into_data().try_to_vec().unwrap();
         for node in 0..4 {
             let edges = cdarts_space::edges_of(node);
             let sum: f32 = mixing[edges.start * 8..edges.end * 8].iter().sum();

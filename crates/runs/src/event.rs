@@ -62,7 +62,7 @@ pub enum Event {
         /// Loss terms of this step.
         #[serde(with = "number::by_name")]
         terms: BTreeMap<String, f64>,
-        /// Learning rates by optimiser: `"supernet"`, `"eval"`, `"arch"`, `"retrain"`.
+        /// Learning rates by optimiser: `"bank"`, `"supernet"`, `"eval"`, `"arch"`, `"retrain"`.
         #[serde(with = "number::by_name")]
         learning_rates: BTreeMap<String, f64>,
     },
@@ -76,7 +76,7 @@ pub enum Event {
         /// Loss terms, averaged over the epoch.
         #[serde(with = "number::by_name")]
         terms: BTreeMap<String, f64>,
-        /// Accuracy on the epoch's own batches, by network: `"supernet"`, `"eval"`.
+        /// Accuracy on the epoch's own batches, by network: `"bank"`, `"supernet"`, `"eval"`, `"found"`.
         #[serde(with = "number::by_name")]
         accuracy: BTreeMap<String, f64>,
     },
@@ -84,9 +84,10 @@ pub enum Event {
     Genotype {
         /// The cycle that has ended.
         cycle: usize,
-        /// The genotype in its text form.
+        /// The genotype in its text form; a file of stages where each stage has its own.
         text: String,
-        /// Skip connections among the kept operations: many of them are the sign of a collapse.
+        /// Skip connections among the kept operations, of the stage that has the most: many of them are the sign of
+        /// a collapse.
         skip_count: usize,
         /// Mean entropy of the architecture softmax over all edges, in nats.
         #[serde(with = "number::scalar")]
@@ -181,7 +182,7 @@ pub(crate) mod tests {
 
     fn phase() -> impl Strategy<Value = Phase> {
         (0..5_u8, 0..99_usize, 0..999_usize).prop_map(|(kind, cycle, epoch)| match kind {
-            0 => Phase::WarmSupernet { epoch },
+            0 => Phase::WarmSupernet { before_cycle: cycle, epoch },
             1 => Phase::WarmEval { cycle, epoch },
             2 => Phase::Joint { cycle, epoch },
             3 => Phase::Retrain { epoch },

@@ -1,7 +1,7 @@
 //! Where a run is: the one value that trainer loop, resume point, progress bar, journal and dashboard share.
 //!
 //! Names of the phases: facts section 1.3 (warm-up of the search network, then per cycle a warm-up of the
-//! evaluation network and joint epochs), retraining: facts section 5. What comes after what is the trainer's
+//! evaluation network and joint epochs), pre-training: 1.9, retraining: facts section 5. What comes after what is the trainer's
 //! plan; this file only orders the phases in time.
 
 use std::cmp::Ordering;
@@ -24,8 +24,16 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "phase", rename_all = "snake_case")]
 pub enum Phase {
+    /// All operations of the weight bank are trained on both halves.
+    PretrainBank {
+        /// Epoch of the pre-training.
+        epoch: usize,
+    },
     /// The search network is trained alone on the weight half.
     WarmSupernet {
+        /// The cycle that comes after this warm-up: 0, but for the later stages of a search stage by stage.
+        #[serde(default, skip_serializing_if = "is_first")]
+        before_cycle: usize,
         /// Epoch of the warm-up.
         epoch: usize,
     },
@@ -52,11 +60,17 @@ pub enum Phase {
     Done,
 }
 
+fn is_first(cycle: &usize) -> bool {
+    *cycle == 0
+}
+
 impl Phase {
-    /// The phase's tag, as in JSON: `"warm_supernet"`, `"warm_eval"`, `"joint"`, `"retrain"` or `"done"`.
+    /// The phase's tag, as in JSON: `"pretrain_bank"`, `"warm_supernet"`, `"warm_eval"`, `"joint"`, `"retrain"` or
+    /// `"done"`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::PretrainBank { .. } => "pretrain_bank",
             Self::WarmSupernet { .. } => "warm_supernet",
             Self::WarmEval { .. } => "warm_eval",
             Self::Joint { .. } => "joint",
@@ -70,7 +84,7 @@ impl Phase {
     pub fn cycle(self) -> Option<usize> {
         match self {
             Self::WarmEval { cycle, .. } | Self::Joint { cycle, .. } => Some(cycle),
-            Self::WarmSupernet { .. } | Self::Retrain { .. } | Self::Done => None,
+            Self::PretrainBank { .. } | Self::WarmSupernet { .. } | Self::Retrain { .. } | Self::Done => None,
         }
     }
 
@@ -78,7 +92,8 @@ impl Phase {
     #[must_use]
     pub fn epoch(self) -> Option<usize> {
         match self {
-            Self::WarmSupernet { epoch }
+            Self::PretrainBank { epoch }
+            | Self::WarmSupernet { epoch, .. }
             | Self::WarmEval { epoch, .. }
             | Self::Joint { epoch, .. }
             | Self::Retrain { epoch } => Some(epoch),
@@ -86,12 +101,14 @@ impl Phase {
         }
     }
 
-    /// Sorts by time: what comes before, in or after the cycles; the cycle; the part of the cycle; the epoch.
+    /// Sorts by time: what comes before, in or after the cycles; the cycle; what comes before it and its parts; the
+    /// epoch.
     fn time(self) -> (u8, usize, u8, usize) {
         match self {
-            Self::WarmSupernet { epoch } => (0, 0, 0, epoch),
-            Self::WarmEval { cycle, epoch } => (1, cycle, 0, epoch),
-            Self::Joint { cycle, epoch } => (1, cycle, 1, epoch),
+            Self::PretrainBank { epoch } => (0, 0, 0, epoch),
+            Self::WarmSupernet { before_cycle, epoch } => (1, before_cycle, 0, epoch),
+            Self::WarmEval { cycle, epoch } => (1, cycle, 1, epoch),
+            Self::Joint { cycle, epoch } => (1, cycle, 2, epoch),
             Self::Retrain { epoch } => (2, 0, 0, epoch),
             Self::Done => (3, 0, 0, 0),
         }
@@ -113,7 +130,13 @@ impl PartialOrd for Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::WarmSupernet { epoch } => write!(f, "supernet warm-up epoch {}", epoch + 1),
+            Self::PretrainBank { epoch } => write!(f, "bank pre-training epoch {}", epoch + 1),
+            Self::WarmSupernet { before_cycle: 0, epoch } => {
+                write!(f, "supernet warm-up epoch {}", epoch + 1)
+            }
+            Self::WarmSupernet { before_cycle, epoch } => {
+                write!(f, "supernet warm-up before cycle {} epoch {}", before_cycle + 1, epoch + 1)
+            }
             Self::WarmEval { cycle, epoch } => {
                 write!(f, "evaluation warm-up cycle {} epoch {}", cycle + 1, epoch + 1)
             }
@@ -151,10 +174,17 @@ mod tests {
 
     use super::*;
 
-    /// A whole small run, written out in the order of facts section 1.3.
+    /// A whole small run, written out in the order of facts section 1.3; its second stage begins with cycle 2.
     fn run() -> Vec<Phase> {
-        let mut phases = vec![Phase::WarmSupernet { epoch: 0 }, Phase::WarmSupernet { epoch: 1 }];
+        let mut phases = vec![
+            Phase::PretrainBank { epoch: 0 },
+            Phase::WarmSupernet { before_cycle: 0, epoch: 0 },
+            Phase::WarmSupernet { before_cycle: 0, epoch: 1 },
+        ];
         for cycle in 0..3 {
+            if cycle == 2 {
+                phases.push(Phase::WarmSupernet { before_cycle: 2, epoch: 0 });
+            }
             phases.push(Phase::WarmEval { cycle, epoch: 0 });
             phases.push(Phase::WarmEval { cycle, epoch: 1 });
             phases.push(Phase::Joint { cycle, epoch: 0 });
@@ -177,11 +207,13 @@ mod tests {
     #[test]
     fn people_count_from_one() {
         let text: Vec<String> = run().iter().map(Phase::to_string).collect();
-        assert_eq!(text[0], "supernet warm-up epoch 1");
-        assert_eq!(text[3], "evaluation warm-up cycle 1 epoch 2");
-        assert_eq!(text[8], "joint cycle 2 epoch 1");
-        assert_eq!(text[14], "retrain epoch 1");
-        assert_eq!(text[16], "done");
+        assert_eq!(text[0], "bank pre-training epoch 1");
+        assert_eq!(text[1], "supernet warm-up epoch 1");
+        assert_eq!(text[4], "evaluation warm-up cycle 1 epoch 2");
+        assert_eq!(text[9], "joint cycle 2 epoch 1");
+        assert_eq!(text[11], "supernet warm-up before cycle 3 epoch 1");
+        assert_eq!(text[16], "retrain epoch 1");
+        assert_eq!(text[18], "done");
         let position = Position { phase: Phase::Joint { cycle: 3, epoch: 0 }, step: 11 };
         assert_eq!(position.to_string(), "joint cycle 4 epoch 1 step 12");
         assert_eq!(Position { phase: Phase::Done, step: 0 }.to_string(), "done");
@@ -195,6 +227,12 @@ mod tests {
             r#"{"phase":"joint","cycle":3,"epoch":0,"step":7}"#
         );
         assert_eq!(serde_json::to_string(&Phase::Done).unwrap(), r#"{"phase":"done"}"#);
+        let first = Phase::WarmSupernet { before_cycle: 0, epoch: 1 };
+        assert_eq!(serde_json::to_string(&first).unwrap(), r#"{"phase":"warm_supernet","epoch":1}"#);
+        assert_eq!(serde_json::from_str::<Phase>(r#"{"phase":"warm_supernet","epoch":1}"#).unwrap(), first);
+        let later = Phase::WarmSupernet { before_cycle: 4, epoch: 0 };
+        let json = r#"{"phase":"warm_supernet","before_cycle":4,"epoch":0}"#;
+        assert_eq!(serde_json::to_string(&later).unwrap(), json);
     }
 
     #[test]
@@ -209,9 +247,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn positions_survive_json(kind in 0..5_u8, cycle: usize, epoch: usize, step: usize) {
+        fn positions_survive_json(kind in 0..6_u8, cycle: usize, epoch: usize, step: usize) {
             let phase = match kind {
-                0 => Phase::WarmSupernet { epoch },
+                0 => Phase::WarmSupernet { before_cycle: cycle, epoch },
+                5 => Phase::PretrainBank { epoch },
                 1 => Phase::WarmEval { cycle, epoch },
                 2 => Phase::Joint { cycle, epoch },
                 3 => Phase::Retrain { epoch },

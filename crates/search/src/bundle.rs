@@ -1,5 +1,6 @@
 //! The found network as it leaves a run: `bundle/model.json` says what it is and how images reach it,
-//! `bundle/model.safetensors` holds its weights, `bundle/metrics.json` its score.
+//! `bundle/model.safetensors` holds its weights, `bundle/metrics.json` its score. `bundle/genotypes.json` is the file
+//! that the published code reads.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use burn::tensor::Device;
 use cdarts_data::Normalisation;
 use cdarts_nets::{FoundNet, Initialiser, weights};
 use cdarts_runs::{RunFolder, atomic};
-use cdarts_space::{Genotype, NetworkSpec};
+use cdarts_space::{NetworkSpec, StageGenotypes, drawing};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +27,8 @@ pub struct BundleModel {
     pub schema: u32,
     /// Layout.
     pub network: NetworkSpec,
-    /// Cells.
-    pub genotype: Genotype,
+    /// Cells: of all stages, or a list with those of each.
+    pub genotype: StageGenotypes,
     /// Names of the classes, in the order of the logits.
     pub classes: Vec<String>,
     /// Mean of each channel of pixels in 0 to 1.
@@ -52,7 +53,7 @@ impl BundleModel {
     /// A description of the network.
     pub fn new(
         network: NetworkSpec,
-        genotype: Genotype,
+        genotype: StageGenotypes,
         classes: Vec<String>,
         normalisation: &Normalisation,
         data_digest: String,
@@ -80,13 +81,33 @@ pub fn write(
     metrics: &impl Serialize,
 ) -> Result<(), SearchError> {
     let path = folder.bundle_path();
-    atomic::write(&path.join("genotype.json"), model.genotype.to_json().as_bytes())?;
+    write_genotypes(&path.join("genotype"), &model.genotype)?;
+    let stages = model.network.cells_per_stage.len();
+    atomic::write(&path.join("genotypes.json"), model.genotype.to_published_json(stages).as_bytes())?;
     atomic::write(&path.join("labels.txt"), (model.classes.join("\n") + "\n").as_bytes())?;
     if let Some(net) = net {
         atomic::write(&path.join(WEIGHTS), &weights::to_bytes(&net.clone().without_auxiliary())?)?;
         atomic::write_json(&path.join(MODEL), model)?;
     }
     atomic::write_json(&path.join(METRICS), metrics)?;
+    Ok(())
+}
+
+/// Writes genotypes to `name`.json, and their cells to `name`.svg, or to `name`-stage-1.svg and so on where each stage
+/// has its own.
+///
+/// # Errors
+/// [`SearchError::Runs`] where a file cannot be written.
+pub fn write_genotypes(name: &Path, genotypes: &StageGenotypes) -> Result<(), SearchError> {
+    atomic::write(&name.with_extension("json"), genotypes.to_json().as_bytes())?;
+    for (stage, genotype) in genotypes.as_slice().iter().enumerate() {
+        let mut file = name.as_os_str().to_owned();
+        if genotypes.shared().is_none() {
+            file.push(format!("-stage-{}", stage + 1));
+        }
+        file.push(".svg");
+        atomic::write(Path::new(&file), drawing::svg(genotype).as_bytes())?;
+    }
     Ok(())
 }
 
@@ -104,8 +125,8 @@ pub fn read(run: &Path, device: &Device) -> Result<Bundle, SearchError> {
     let damaged = |reason: String| SearchError::State { path: model_path.clone(), reason };
     let text = fs::read_to_string(&model_path).map_err(|error| damaged(error.to_string()))?;
     let model: BundleModel = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
-    model.genotype.validate()?;
     let plan = model.network.plan()?;
+    model.genotype.check_stages(plan.stages.len())?;
 
     let weights_path = path.join(WEIGHTS);
     let misfit = |reason: String| SearchError::Weights {

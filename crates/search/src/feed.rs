@@ -98,20 +98,20 @@ impl Feed {
         let (weight, arch) = (self.weight_half.steps_per_epoch(), self.arch_half.steps_per_epoch());
         let (search, overrun) = (config.search.epoch_fraction, config.search.epoch_overrun);
         match phase {
+            Phase::PretrainBank { .. } | Phase::Retrain { .. } => {
+                part_of(self.training.steps_per_epoch(), config.retrain.epoch_fraction, false)
+            }
             Phase::WarmSupernet { .. } => part_of(weight, search, overrun),
             Phase::WarmEval { .. } => part_of(arch, search, overrun),
             Phase::Joint { .. } => part_of(weight.min(arch), search, overrun),
-            Phase::Retrain { .. } => {
-                part_of(self.training.steps_per_epoch(), config.retrain.epoch_fraction, false)
-            }
             Phase::Done => 0,
         }
     }
 
-    /// Steps from `phase` to the end, by kind of phase: warm-up of the search network, of the evaluation
-    /// network, joint, retraining.
-    pub fn steps_from(&self, config: &Config, plan: &Plan, phase: Phase) -> [usize; 4] {
-        let mut steps = [0; 4];
+    /// Steps from `phase` to the end, by kind of phase: pre-training of the bank, warm-up of the search network, of
+    /// the evaluation network, joint, retraining.
+    pub fn steps_from(&self, config: &Config, plan: &Plan, phase: Phase) -> [usize; KINDS] {
+        let mut steps = [0; KINDS];
         for phase in plan.from(phase) {
             steps[kind(phase)] += self.steps(config, phase);
         }
@@ -119,13 +119,17 @@ impl Feed {
     }
 }
 
+/// How many kinds of phase there are.
+pub const KINDS: usize = 5;
+
 /// The kinds of phase, numbered.
 pub(crate) fn kind(phase: Phase) -> usize {
     match phase {
-        Phase::WarmSupernet { .. } => 0,
-        Phase::WarmEval { .. } => 1,
-        Phase::Joint { .. } => 2,
-        Phase::Retrain { .. } | Phase::Done => 3,
+        Phase::PretrainBank { .. } => 0,
+        Phase::WarmSupernet { .. } => 1,
+        Phase::WarmEval { .. } => 2,
+        Phase::Joint { .. } => 3,
+        Phase::Retrain { .. } | Phase::Done => 4,
     }
 }
 

@@ -7,12 +7,14 @@
 pub mod bundle;
 pub mod config;
 pub mod device;
+pub mod discretise;
 mod error;
 pub mod feed;
 pub mod grads;
 pub mod networks;
 pub mod objective;
 pub mod optimisers;
+pub mod pretrain;
 pub mod retrain;
 pub mod run;
 pub mod schedule;

@@ -5,9 +5,10 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use cdarts_data::ImageBatch;
 use cdarts_nets::{
-    ArchWeights, DistillHeads, EvalNet, Features, Initialiser, NetOutput, StageMixture, Stem, Supernet,
+    ArchWeights, DistillHeads, EvalNet, EvalStage, Features, Initialiser, NetOutput, StageMixture, State,
+    Stem, Supernet,
 };
-use cdarts_space::{Genotype, NetworkPlan};
+use cdarts_space::{NetworkPlan, StageGenotypes};
 
 use crate::config::{Config, StageEnsemble};
 use crate::grads::HasGrads;
@@ -21,6 +22,8 @@ mod place {
     pub const HEADS: usize = 3;
     pub const MIXTURE: usize = 4;
     pub const ARCH: usize = 5;
+    // 6 is the found network's.
+    pub const LATER_ARCH: usize = 7;
 }
 
 /// The networks of a search.
@@ -38,6 +41,11 @@ pub struct SearchNets {
     pub mixture: StageMixture,
     /// The architecture weights.
     pub arch: ArchWeights,
+    /// How many stages, from the first, have been searched: both networks run the evaluation network's cells there,
+    /// and their architecture weights are frozen (facts 1.3).
+    settled: usize,
+    /// Whether the search network's classifier speaks for both.
+    shared_classifier: bool,
 }
 
 /// A batch on the device.
@@ -74,6 +82,20 @@ impl Batch {
     }
 }
 
+/// An optimiser's step, or whatever else is done to modules one by one.
+pub(crate) trait Update {
+    /// `cells` says whether the module is made of the evaluation network's cells.
+    fn update<M: Module>(&mut self, module: &mut M, cells: bool);
+}
+
+/// Freshly drawn architecture weights; `plan` is the search network's.
+pub(crate) fn arch_weights(config: &Config, plan: &NetworkPlan, init: &Initialiser) -> ArchWeights {
+    match config.search.repeat_cell {
+        true => ArchWeights::new(config.search.edge_weights, init),
+        false => ArchWeights::by_stage(plan, config.search.edge_weights, init),
+    }
+}
+
 impl SearchNets {
     /// Freshly initialised networks, without an evaluation network.
     pub fn new(config: &Config, plan: &NetworkPlan, seed: u64, device: &Device) -> Self {
@@ -88,8 +110,27 @@ impl SearchNets {
             evalnet: None,
             heads: if search.fix_heads { heads.no_grad() } else { heads },
             mixture,
-            arch: ArchWeights::new(search.edge_weights, &init.at(place::ARCH)),
+            arch: arch_weights(config, plan, &init.at(place::ARCH)),
+            settled: 0,
+            shared_classifier: search.share_classifier,
         }
+    }
+
+    /// Ends the search of the stages before `stage`: both networks keep the evaluation network's cells there.
+    pub fn settle_stages(&mut self, stage: usize) {
+        self.settled = stage;
+        self.arch = self.arch.clone().freeze_before(stage);
+    }
+
+    /// Draws the architecture weights of all stages that are still searched anew; `plan` is the search network's.
+    pub fn renew_arch(&mut self, config: &Config, plan: &NetworkPlan, seed: u64, device: &Device) {
+        let init = Initialiser::new(seed, device).at(place::LATER_ARCH).at(self.settled);
+        self.arch = self.arch.clone().renewed_from(self.settled, arch_weights(config, plan, &init));
+    }
+
+    /// How many stages, from the first, have been searched.
+    pub fn settled(&self) -> usize {
+        self.settled
     }
 
     /// Builds a cycle's evaluation network, with the classifier of the one before.
@@ -97,26 +138,60 @@ impl SearchNets {
         &mut self,
         config: &Config,
         plan: &NetworkPlan,
-        genotype: &Genotype,
+        genotypes: impl Into<StageGenotypes>,
         seed: u64,
         device: &Device,
     ) {
         let init = Initialiser::new(seed, device).at(place::EVALNET);
-        let built = EvalNet::new(plan, genotype, config.search.eval_affine, &init);
+        let built = EvalNet::new(plan, genotypes, config.search.eval_affine, &init);
+        let built = if self.shared_classifier { built.with_frozen_classifier() } else { built };
         self.evalnet = Some(match self.evalnet.take() {
             Some(before) => built.with_classifier_of(before),
             None => built,
         });
     }
 
-    /// The modules that an optimiser owns.
+    /// The modules that an optimiser owns. What both networks run belongs to the optimisers of both (facts 1.7).
     pub fn owned_by(&self, owner: Owner) -> Vec<&dyn HasGrads> {
-        let network: &dyn HasGrads = match (owner, &self.evalnet) {
-            (Owner::Arch, _) => return vec![&self.arch],
-            (Owner::Eval, Some(evalnet)) => evalnet,
-            _ => &self.supernet,
-        };
-        vec![&self.stem, network, &self.heads, &self.mixture]
+        if owner == Owner::Arch {
+            return vec![&self.arch];
+        }
+        let mut owned: Vec<&dyn HasGrads> = vec![&self.stem];
+        match (owner, &self.evalnet) {
+            (Owner::Eval, Some(evalnet)) => {
+                owned.push(evalnet);
+                if self.shared_classifier {
+                    owned.push(self.supernet.classifier());
+                }
+            }
+            _ => {
+                owned.push(&self.supernet);
+                owned.extend(self.settled_stages().iter().map(|stage| stage as &dyn HasGrads));
+            }
+        }
+        owned.extend([&self.heads as &dyn HasGrads, &self.mixture]);
+        owned
+    }
+
+    /// Hands the modules of [`Self::owned_by`] to an optimiser, for all but the architecture weights'.
+    pub(crate) fn update(&mut self, owner: Owner, optimiser: &mut impl Update) {
+        optimiser.update(&mut self.stem, false);
+        match (owner, &mut self.evalnet) {
+            (Owner::Eval, Some(evalnet)) => {
+                evalnet.stages_mut().iter_mut().for_each(|stage| optimiser.update(stage, true));
+                match self.shared_classifier {
+                    true => optimiser.update(self.supernet.classifier_mut(), false),
+                    false => optimiser.update(evalnet.classifier_mut(), false),
+                }
+            }
+            (_, evalnet) => {
+                optimiser.update(&mut self.supernet, false);
+                let stages = evalnet.iter_mut().flat_map(|evalnet| evalnet.stages_mut());
+                stages.take(self.settled).for_each(|stage| optimiser.update(stage, false));
+            }
+        }
+        optimiser.update(&mut self.heads, false);
+        optimiser.update(&mut self.mixture, false);
     }
 
     /// All modules.
@@ -127,9 +202,22 @@ impl SearchNets {
         all
     }
 
-    /// The search network's features of `images`.
-    pub fn search_features(&self, images: Tensor<4>) -> Features {
-        self.supernet.forward(self.stem.forward(images), &self.arch)
+    /// The search network's features of the stem's two states.
+    pub fn search_features(&self, stem: [State; 2]) -> Features {
+        self.supernet.forward_behind(self.settled_stages(), stem, &self.arch)
+    }
+
+    /// The evaluation network's features of the stem's two states, where there is one.
+    pub fn eval_features(&self, stem: [State; 2]) -> Option<Features> {
+        let evalnet = self.evalnet.as_ref()?;
+        Some(match self.shared_classifier {
+            true => evalnet.forward_to(self.supernet.classifier(), stem, None),
+            false => evalnet.forward(stem, None),
+        })
+    }
+
+    fn settled_stages(&self) -> &[EvalStage] {
+        self.evalnet.as_ref().map_or(&[], |evalnet| &evalnet.stages()[..self.settled])
     }
 
     /// What a network says at all stages, each weighed by its share, as one tensor.

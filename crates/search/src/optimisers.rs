@@ -1,8 +1,8 @@
 //! The search's three optimisers and the found network's one (facts 1.7, 5.1), with clipping by norm.
 //!
 //! `supernet_optim` owns stem, search network, heads and mixture; `eval_optim` owns stem, evaluation network,
-//! heads and mixture; `arch_optim` owns the architecture weights. What two of them own has two momenta, as
-//! published.
+//! heads and mixture; `arch_optim` owns the architecture weights. Stages that were searched before are the evaluation
+//! network's and run in both. What two optimisers own has two momenta, as published.
 
 use burn::module::Module;
 use burn_optim::decay::WeightDecayConfig;
@@ -11,7 +11,7 @@ use burn_optim::{AdamConfig, ModuleOptimizer, SgdConfig};
 
 use crate::config::{ClipScope, SearchConfig};
 use crate::grads::GradBuffer;
-use crate::networks::SearchNets;
+use crate::networks::{SearchNets, Update};
 
 /// Added to the root of Adam's second moment, as PyTorch does.
 const ADAM_EPSILON: f32 = 1e-8;
@@ -24,6 +24,8 @@ pub struct Optimisers {
     pub eval: ModuleOptimizer,
     /// Adam of the architecture weights.
     pub arch: ModuleOptimizer,
+    /// What the evaluation network's cells multiply the learning rate by: pre-trained ones learn slower (facts 1.7).
+    cells_factor: f64,
 }
 
 /// Which optimiser is about to step.
@@ -60,6 +62,7 @@ impl Optimisers {
                 .with_epsilon(ADAM_EPSILON)
                 .with_weight_decay(decay(config.arch_weight_decay))
                 .init(),
+            cells_factor: if config.bank_pretrain_epochs > 0 { config.pretrained_lr_factor } else { 1.0 },
         }
     }
 
@@ -90,17 +93,24 @@ impl Optimisers {
             Owner::Eval => &mut self.eval,
             Owner::Arch => &mut self.arch,
         };
-        if owner == Owner::Arch {
-            step(optimiser, lr, &mut nets.arch, grads);
-            return;
+        match owner {
+            Owner::Arch => step(optimiser, lr, &mut nets.arch, grads),
+            _ => nets.update(owner, &mut Step { optimiser, lr, cells_lr: lr * self.cells_factor, grads }),
         }
-        step(optimiser, lr, &mut nets.stem, grads);
-        match (owner, &mut nets.evalnet) {
-            (Owner::Eval, Some(evalnet)) => step(optimiser, lr, evalnet, grads),
-            _ => step(optimiser, lr, &mut nets.supernet, grads),
-        }
-        step(optimiser, lr, &mut nets.heads, grads);
-        step(optimiser, lr, &mut nets.mixture, grads);
+    }
+}
+
+/// One step of an optimiser, on as many modules as are handed to it.
+struct Step<'a> {
+    optimiser: &'a mut ModuleOptimizer,
+    lr: f64,
+    cells_lr: f64,
+    grads: &'a mut GradBuffer,
+}
+
+impl Update for Step<'_> {
+    fn update<M: Module>(&mut self, module: &mut M, cells: bool) {
+        step(self.optimiser, if cells { self.cells_lr } else { self.lr }, module, self.grads);
     }
 }
 

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn_optim::ModuleOptimizer;
 use cdarts_data::Loader;
 use cdarts_nets::{DropPath, FoundNet, Initialiser};
-use cdarts_space::{Genotype, NetworkPlan};
+use cdarts_space::{NetworkPlan, StageGenotypes};
 
 use burn::tensor::Device;
 
@@ -45,10 +45,16 @@ impl Score {
 }
 
 impl FoundState {
-    /// A freshly initialised network of `plan` with the cells of `genotype`.
-    pub fn new(config: &Config, plan: &NetworkPlan, genotype: &Genotype, seed: u64, device: &Device) -> Self {
+    /// A freshly initialised network of `plan` with the cells of `genotypes`.
+    pub fn new(
+        config: &Config,
+        plan: &NetworkPlan,
+        genotypes: impl Into<StageGenotypes>,
+        seed: u64,
+        device: &Device,
+    ) -> Self {
         let auxiliary = config.retrain.auxiliary_weight > 0.0;
-        let net = FoundNet::new(plan, genotype, auxiliary, &Initialiser::new(seed, device).at(PLACE));
+        let net = FoundNet::new(plan, genotypes, auxiliary, &Initialiser::new(seed, device).at(PLACE));
         let (weight_decay, drop_path) = regularisation(config, net.params());
         Self { net, optimiser: sgd(config.retrain.momentum, weight_decay), drop_path }
     }

@@ -11,16 +11,18 @@ use cdarts_runs::{
     CHECKPOINT_SCHEMA, Checkpoint, CheckpointHeader, Checkpoints, DataSummary, Event, Journal,
     MANIFEST_SCHEMA, Machine, Manifest, Phase, Position, RunFolder, Timestamp, atomic,
 };
-use cdarts_space::{Alphas, CellKind, Genotype, ImageShape, NetworkPlan, NetworkSpec, cost, drawing};
+use cdarts_space::{ImageShape, NetworkPlan, NetworkSpec, StageGenotypes, cost};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::SearchError;
 use crate::bundle::{self, BundleModel};
 use crate::config::Config;
-use crate::feed::{Feed, kind};
+use crate::discretise;
+use crate::feed::{Feed, KINDS, kind};
 use crate::networks::{Batch, SearchNets};
 use crate::optimisers::Optimisers;
+use crate::pretrain::Pool;
 use crate::retrain::{FoundState, evaluate};
 use crate::schedule::{self, Plan};
 use crate::state::Tally;
@@ -37,8 +39,8 @@ pub struct Ingredients {
     pub seed: u64,
     /// Where to compute.
     pub device: Device,
-    /// The genotype to train; none to search for one.
-    pub genotype: Option<Genotype>,
+    /// The genotypes to train, one for all stages or one a stage; none to search for them.
+    pub genotype: Option<StageGenotypes>,
 }
 
 /// Facts for the manifest that only the program knows.
@@ -98,10 +100,11 @@ pub struct Overview {
     pub search_params: Option<u64>,
     /// Parameters and multiply-adds of the found network where the genotype is known.
     pub found: Option<[u64; 2]>,
-    /// Steps by kind of phase: warm-up of the search network, of the evaluation network, joint, retraining.
-    pub steps: [usize; 4],
+    /// Steps by kind of phase: pre-training of the bank, warm-up of the search network, of the evaluation network,
+    /// joint, retraining.
+    pub steps: [usize; KINDS],
     /// Epochs by kind of phase.
-    pub epochs: [usize; 4],
+    pub epochs: [usize; KINDS],
 }
 
 /// How a run ended.
@@ -118,7 +121,7 @@ pub enum Ending {
 pub struct Outcome {
     /// The run's folder.
     pub run_dir: String,
-    /// The found genotype in the published text form.
+    /// The found genotype in the published text form; a file of stages where each stage has its own.
     pub genotype: String,
     /// Parameters of the found network, without auxiliary head.
     pub params: u64,
@@ -151,6 +154,8 @@ pub struct Run {
     checkpoints: Checkpoints,
     pub(crate) position: Position,
     pub(crate) stage: Stage,
+    /// While the bank is pre-trained.
+    pub(crate) pool: Option<Pool>,
     pub(crate) memory: Memory,
     pace: Pace,
 }
@@ -174,10 +179,10 @@ pub(crate) enum Stage {
 /// The small part of a run's state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Memory {
-    /// The genotype that the evaluation network was built from, while there is one.
-    pub eval_genotype: Option<Genotype>,
-    /// The newest genotype.
-    pub genotype: Option<Genotype>,
+    /// The genotypes that the evaluation network was built from, while there is one.
+    pub eval_genotype: Option<StageGenotypes>,
+    /// The newest genotypes.
+    pub genotype: Option<StageGenotypes>,
     /// What the epoch under way measured so far.
     pub tally: Tally,
     /// Accuracy on the validation part after the last epoch of the retraining.
@@ -189,9 +194,9 @@ pub(crate) struct Memory {
 /// How long steps take.
 struct Pace {
     /// Multiply-adds of a step by kind of phase, to guess what was not measured yet.
-    work: [f64; 4],
+    work: [f64; KINDS],
     /// Seconds of a step by kind of phase, smoothed.
-    seconds: [Option<f64>; 4],
+    seconds: [Option<f64>; KINDS],
     last_save: Instant,
 }
 
@@ -254,7 +259,7 @@ impl Run {
     /// What is still to be done.
     pub fn overview(&self) -> Overview {
         let ImageShape { channels, height, width } = self.specs.found.image;
-        let mut epochs = [0; 4];
+        let mut epochs = [0; KINDS];
         self.plan.from(self.position.phase).for_each(|phase| epochs[kind(phase)] += 1);
         let genotype = match self.stage {
             Stage::Found(_) => self.memory.genotype.as_ref(),
@@ -289,14 +294,14 @@ impl Run {
     fn epoch(&mut self, observer: &mut dyn Observer) -> Result<bool, SearchError> {
         let Position { phase, step } = self.position;
         if step == 0 && self.plan.builds_evalnet(phase) {
-            self.begin_cycle()?;
+            self.build_evalnet(phase)?;
         }
         let steps = self.feed.steps(&self.config, phase);
         let mut batches = Batches::new(&self.feed, &self.plan, phase, step);
         for step in step..steps {
             let started = Instant::now();
             let Some(batch) = batches.next(&self.device) else { break };
-            let report = self.step(phase, step, &batch);
+            let report = self.step(phase, step, &batch)?;
             self.check(phase, step, &report, observer)?;
             self.account(phase, started.elapsed().as_secs_f64());
             self.memory.tally.add(&report);
@@ -319,9 +324,14 @@ impl Run {
         Ok(self.position.phase == Phase::Done || !observer.stop())
     }
 
-    fn step(&mut self, phase: Phase, step: usize, batch: &StepBatch) -> StepReport {
+    fn step(&mut self, phase: Phase, step: usize, batch: &StepBatch) -> Result<StepReport, SearchError> {
         let (config, plan) = (&self.config, &self.plan);
-        match (&mut self.stage, batch) {
+        if let (Phase::PretrainBank { epoch }, Stage::Search(state, _), Some(pool), StepBatch::One(batch)) =
+            (phase, &mut self.stage, &mut self.pool, batch)
+        {
+            return pool.step(&mut state.nets, batch, config, epoch, step);
+        }
+        Ok(match (&mut self.stage, batch) {
             (Stage::Search(state, _), StepBatch::One(batch)) => {
                 let rates = rates(config, plan, phase);
                 match phase {
@@ -338,7 +348,7 @@ impl Run {
                 let mask_seed = self.seed ^ ((epoch as u64) << 32) ^ ((step as u64) << 8) ^ 0xD5;
                 state.step(batch, config, epoch, mask_seed)
             }
-        }
+        })
     }
 
     fn check(
@@ -384,6 +394,7 @@ impl Run {
     fn learning_rates(&self, phase: Phase) -> BTreeMap<String, f64> {
         let rates = rates(&self.config, &self.plan, phase);
         let named: &[(&str, f64)] = match phase {
+            Phase::PretrainBank { epoch } => &[("bank", schedule::bank_lr(&self.config, epoch))],
             Phase::WarmSupernet { .. } => &[("supernet", rates.supernet)],
             Phase::WarmEval { .. } => &[("eval", rates.eval)],
             Phase::Joint { .. } => {
@@ -395,14 +406,26 @@ impl Run {
         named.iter().map(|&(name, rate)| (name.to_owned(), rate)).collect()
     }
 
-    /// Discretise, build, inherit (facts 1.3, steps 1 to 4).
-    fn begin_cycle(&mut self) -> Result<(), SearchError> {
+    /// Discretise, build, inherit (facts 1.3, steps 1 to 4); and where the search of a further stage begins, settle
+    /// those before it.
+    fn build_evalnet(&mut self, phase: Phase) -> Result<(), SearchError> {
         let Stage::Search(state, bank) = &mut self.stage else { return Ok(()) };
+        let (config, plan) = (&self.config, &self.specs.eval);
+        if self.plan.begins_further_search(phase) {
+            state.nets.settle_stages(self.plan.search(phase));
+            if config.search.clean_arch {
+                state.nets.renew_arch(config, &self.specs.search, self.seed, &self.device);
+                self.memory.genotype = None;
+            }
+        }
         let genotype = match &self.memory.genotype {
             Some(genotype) => genotype.clone(),
-            None => logits(&state.nets).discretise()?,
+            None => discretise::best(&state.nets.arch)?,
         };
-        transfer::build(state, bank, &self.config, &self.specs.eval, &genotype, self.seed, &self.device);
+        if let Some(built) = &self.memory.eval_genotype {
+            transfer::deposit(state, bank, config, plan, built);
+        }
+        transfer::build(state, bank, config, plan, &genotype, self.seed, &self.device);
         self.memory.eval_genotype = Some(genotype);
         Ok(())
     }
@@ -418,6 +441,12 @@ impl Run {
         if self.plan.ends_cycle(phase) {
             self.end_cycle(phase, observer)?;
         }
+        let next = self.plan.next(phase);
+        if !matches!(next, Phase::PretrainBank { .. })
+            && let (Stage::Search(state, bank), Some(pool)) = (&mut self.stage, self.pool.take())
+        {
+            transfer::adopt(pool, state, bank, &self.config);
+        }
         if let (Phase::Retrain { epoch }, Stage::Found(state), Some(loader)) =
             (phase, &self.stage, &self.feed.validation)
         {
@@ -427,31 +456,29 @@ impl Run {
             self.memory.val_accuracy = Some(accuracy);
             self.note(Event::Validation { epoch, accuracy }, observer)?;
         }
-        self.position = Position { phase: self.plan.next(phase), step: 0 };
+        self.position = Position { phase: next, step: 0 };
         if matches!((self.position.phase, &self.stage), (Phase::Retrain { .. }, Stage::Search(..))) {
             self.enter_retraining()?;
         }
         self.save(&mut |event| observer.event(event))
     }
 
-    /// The cycle's weights go to the bank; the architecture weights give the next genotype.
+    /// The architecture weights give the next genotypes; at the end of a search always the best ones.
     fn end_cycle(&mut self, phase: Phase, observer: &mut dyn Observer) -> Result<(), SearchError> {
-        let Stage::Search(state, bank) = &mut self.stage else { return Ok(()) };
-        let (Some(evalnet), Some(built)) = (&state.nets.evalnet, &self.memory.eval_genotype) else {
-            return Ok(());
-        };
-        bank.deposit(evalnet, &self.specs.eval, built, transfer::past_skip(&self.config));
-        let logits = logits(&state.nets);
-        let genotype = logits.discretise()?;
+        let Stage::Search(state, _) = &mut self.stage else { return Ok(()) };
+        let arch = &state.nets.arch;
         let cycle = phase.cycle().unwrap_or_default();
+        let genotype = match self.plan.ends_search(phase) {
+            true => discretise::best(arch)?,
+            false => discretise::next(arch, state.nets.settled(), &self.config.search, self.seed, cycle)?,
+        };
         let name = self.folder.genotypes_path().join(format!("cycle-{:03}", cycle + 1));
-        atomic::write(&name.with_extension("json"), genotype.to_json().as_bytes())?;
-        atomic::write(&name.with_extension("svg"), drawing::svg(&genotype).as_bytes())?;
+        bundle::write_genotypes(&name, &genotype)?;
         let event = Event::Genotype {
             cycle,
             text: genotype.to_string(),
             skip_count: genotype.skip_count(),
-            alpha_entropy: (logits.normal.entropy()? + logits.reduce.entropy()?) / 2.0,
+            alpha_entropy: discretise::entropy(arch)?,
         };
         self.memory.genotype = Some(genotype);
         self.note(event, observer)
@@ -469,11 +496,16 @@ impl Run {
         Ok(())
     }
 
-    pub(crate) fn fresh_found(&self, genotype: &Genotype) -> FoundState {
+    /// The number of the search under way, see [`Plan::search`].
+    pub(crate) fn search_under_way(&self) -> usize {
+        self.plan.search(self.position.phase)
+    }
+
+    pub(crate) fn fresh_found(&self, genotype: &StageGenotypes) -> FoundState {
         FoundState::new(&self.config, &self.specs.found_plan, genotype, self.seed, &self.device)
     }
 
-    pub(crate) fn rebuild_evalnet(&self, nets: &mut SearchNets, genotype: &Genotype) {
+    pub(crate) fn rebuild_evalnet(&self, nets: &mut SearchNets, genotype: &StageGenotypes) {
         nets.build_evalnet(&self.config, &self.specs.eval, genotype, self.seed, &self.device);
     }
 
@@ -521,20 +553,18 @@ impl Run {
             Stage::Found(state) => Some(&state.net),
             Stage::Search(..) => None,
         };
-        atomic::write(&self.folder.bundle_path().join("genotype.svg"), drawing::svg(&genotype).as_bytes())?;
         bundle::write(&self.folder, &model, net, &outcome)?;
         Ok(outcome)
     }
 
-    fn found_cost(&self, genotype: &Genotype) -> Result<[u64; 2], SearchError> {
-        let cost = cost::evaluation_network(&self.specs.found_plan, std::slice::from_ref(genotype), true)?;
+    fn found_cost(&self, genotype: &StageGenotypes) -> Result<[u64; 2], SearchError> {
+        let cost = cost::evaluation_network(&self.specs.found_plan, genotype.as_slice(), true)?;
         Ok([cost.params, cost.macs])
     }
 
     fn account(&mut self, phase: Phase, seconds: f64) {
-        let kind = kind(phase);
-        self.memory.seconds[usize::from(kind == 3)] += seconds;
-        self.pace.measured(kind, seconds);
+        self.memory.seconds[usize::from(matches!(phase, Phase::Retrain { .. }))] += seconds;
+        self.pace.measured(kind(phase), seconds);
     }
 
     fn progress(&self, phase: Phase, steps: usize, report: &StepReport, images: usize) -> Progress {
@@ -589,7 +619,7 @@ struct Prepared {
     dataset: Dataset,
     seed: u64,
     device: Device,
-    genotype: Option<Genotype>,
+    genotype: Option<StageGenotypes>,
     plan: Plan,
     feed: Feed,
     specs: Specs,
@@ -609,11 +639,18 @@ impl Prepared {
             found_plan: found.plan()?,
             found,
         };
-        let feed = Feed::new(&dataset, &config, seed)?;
-        let plan = match genotype {
-            Some(_) => Plan::of_retraining(&config),
-            None => Plan::of(&config),
+        let plan = match &genotype {
+            Some(genotype) => {
+                genotype.check_stages(specs.found_plan.stages.len())?;
+                Plan::of_retraining(&config)
+            }
+            None => {
+                config.check_searched(&specs.search, "search.eval_cells", &specs.eval)?;
+                config.check_searched(&specs.search, "retrain.cells", &specs.found_plan)?;
+                Plan::of(&config)
+            }
         };
+        let feed = Feed::new(&dataset, &config, seed)?;
         let config_hash = hash(&config, genotype.as_ref(), seed)?;
         Ok(Self { config, config_hash, dataset, seed, device, genotype, plan, feed, specs })
     }
@@ -644,6 +681,9 @@ impl Prepared {
 
     fn into_run(self, folder: RunFolder, journal: Journal, checkpoints: Checkpoints) -> Run {
         let nets = SearchNets::new(&self.config, &self.specs.search, self.seed, &self.device);
+        let pretrains = matches!(self.plan.first(), Phase::PretrainBank { .. });
+        let pool =
+            pretrains.then(|| Pool::new(&self.config, &self.specs.eval, &nets, self.seed, &self.device));
         let state =
             SearchState { nets, optimisers: Optimisers::new(&self.config.search), grads: Default::default() };
         let memory = Memory { genotype: self.genotype, ..Memory::default() };
@@ -662,13 +702,14 @@ impl Prepared {
             journal,
             checkpoints,
             stage: Stage::Search(Box::new(state), WeightBank::default()),
+            pool,
             memory,
         }
     }
 }
 
 /// Of everything that decides the result but the data. How the run is kept does not.
-fn hash(config: &Config, genotype: Option<&Genotype>, seed: u64) -> Result<String, SearchError> {
+fn hash(config: &Config, genotype: Option<&StageGenotypes>, seed: u64) -> Result<String, SearchError> {
     let mut deciding = config.clone();
     deciding.run = crate::config::Preset::default().config().run;
     deciding.data.path = String::new();
@@ -683,13 +724,6 @@ fn rates(config: &Config, plan: &Plan, phase: Phase) -> Rates {
         supernet: schedule::search_lr(config, plan, search.supernet_lr, phase),
         eval: schedule::search_lr(config, plan, search.eval_lr, phase),
         arch: search.arch_lr,
-    }
-}
-
-fn logits(nets: &SearchNets) -> Alphas {
-    Alphas {
-        normal: nets.arch.cell(CellKind::Normal).logits(),
-        reduce: nets.arch.cell(CellKind::Reduction).logits(),
     }
 }
 
@@ -710,6 +744,10 @@ impl Batches {
         let weight = || feed.weight_half.epoch(weight_epoch as u64, step);
         let arch = || feed.arch_half.epoch(arch_epoch as u64, step);
         match phase {
+            // Numbered after those of the retraining: no two passes have the same order.
+            Phase::PretrainBank { epoch } => {
+                Self::One(feed.training.epoch((plan.retrain_epochs + epoch) as u64, step))
+            }
             Phase::WarmSupernet { .. } => Self::One(weight()),
             Phase::WarmEval { .. } => Self::One(arch()),
             Phase::Joint { .. } => Self::Pair { arch: arch(), weight: weight() },
@@ -753,10 +791,15 @@ impl Pace {
             cost::evaluation_network(plan, &genotypes, true).map_or(search, |cost| cost.macs as f64)
         };
         let (eval, found) = (of(&specs.eval), of(&specs.found_plan));
+        let bank = match config.search.sample_archs {
+            0 => cost::search_network(&specs.eval).macs as f64,
+            samples => samples as f64 * eval,
+        };
         let (batch, found_batch) = (config.search.batch_size as f64, config.retrain.batch_size as f64);
+        let joint = (2.0 * search + eval) * batch;
         Self {
-            work: [search * batch, eval * batch, (2.0 * search + eval) * batch, found * found_batch],
-            seconds: [None; 4],
+            work: [bank * found_batch, search * batch, eval * batch, joint, found * found_batch],
+            seconds: [None; KINDS],
             last_save: Instant::now(),
         }
     }
@@ -767,11 +810,11 @@ impl Pace {
     }
 
     /// Seconds that steps take; kinds not measured yet are guessed by their multiply-adds.
-    fn seconds_of(&self, steps: [usize; 4]) -> f64 {
+    fn seconds_of(&self, steps: [usize; KINDS]) -> f64 {
         let measured = self.seconds.iter().zip(&self.work).filter_map(|(s, work)| s.map(|s| (s, *work)));
         let (seconds, work) = measured.fold((0.0, 0.0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
         let guess = |kind: usize| self.work[kind] * seconds / work;
-        (0..4).map(|kind| steps[kind] as f64 * self.seconds[kind].unwrap_or_else(|| guess(kind))).sum()
+        (0..KINDS).map(|kind| steps[kind] as f64 * self.seconds[kind].unwrap_or_else(|| guess(kind))).sum()
     }
 
     fn save_is_due(&self, config: &Config) -> bool {

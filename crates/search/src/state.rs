@@ -8,7 +8,7 @@ use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::Bytes;
 use burn_optim::ModuleOptimizer;
 use cdarts_nets::WeightBank;
-use cdarts_runs::Checkpoint;
+use cdarts_runs::{Checkpoint, Phase};
 use serde::{Deserialize, Serialize};
 
 use crate::SearchError;
@@ -46,7 +46,7 @@ impl Tally {
 
     /// The accuracies so far.
     pub fn accuracies(&self) -> BTreeMap<&'static str, f64> {
-        let known = ["supernet", "eval", "found"];
+        let known = ["bank", "supernet", "eval", "found"];
         known
             .into_iter()
             .filter_map(|name| {
@@ -84,6 +84,11 @@ impl Run {
                 writer.optimiser("arch_optim", &optimisers.arch)?;
                 writer.sections.push(("bank".to_owned(), bank.to_bytes()?));
                 writer.sections.push(("grads".to_owned(), pack(grads.read(&nets.all()))));
+                if let Some(pool) = &self.pool {
+                    writer.module("pool", &pool.net)?;
+                    writer.module("pool_arch", &pool.arch)?;
+                    writer.optimiser("pool_optim", &pool.optimiser)?;
+                }
             }
         }
         Ok(writer.sections)
@@ -114,7 +119,17 @@ impl Run {
         let Stage::Search(state, _) = &self.stage else {
             return Err(reader.misfit("supernet", "the run trains a given genotype"));
         };
+        self.pool = match (self.position.phase, self.pool.take()) {
+            (Phase::PretrainBank { .. }, Some(mut pool)) => {
+                reader.module("pool", &mut pool.net)?;
+                reader.module("pool_arch", &mut pool.arch)?;
+                reader.optimiser("pool_optim", &mut pool.optimiser)?;
+                Some(pool)
+            }
+            _ => None,
+        };
         let mut nets = state.nets.clone();
+        nets.settle_stages(self.search_under_way());
         reader.module("stem", &mut nets.stem)?;
         reader.module("supernet", &mut nets.supernet)?;
         reader.module("heads", &mut nets.heads)?;

@@ -63,7 +63,8 @@ impl SearchState {
     pub fn warm_supernet(&mut self, weight: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
         Optimisers::prepare(&[Owner::Supernet], &self.nets, &mut self.grads, &config.search);
-        let Features { logits, .. } = self.nets.search_features(weight.images.clone());
+        let Features { logits, .. } =
+            self.nets.search_features(self.nets.stem.forward(weight.images.clone()));
         let loss = cross_entropy(logits.clone(), weight.labels.clone(), 0.0);
         report.term("supernet_classify", &loss);
         report.accuracy("supernet", weight, &logits);
@@ -79,8 +80,7 @@ impl SearchState {
         let mut report = StepReport::default();
         Optimisers::prepare(&[Owner::Eval], &self.nets, &mut self.grads, &config.search);
         let stem = self.nets.stem.forward(arch.images.clone());
-        let Some(evalnet) = &self.nets.evalnet else { return report };
-        let logits = evalnet.forward(stem, None).logits;
+        let Some(Features { logits, .. }) = self.nets.eval_features(stem) else { return report };
         let loss = cross_entropy(logits.clone(), arch.labels.clone(), 0.0);
         report.term("eval_classify", &loss);
         report.accuracy("eval", arch, &logits);
@@ -127,8 +127,8 @@ impl SearchState {
     ) -> Option<Tensor<1>> {
         let nets = &self.nets;
         let stem = nets.stem.forward(arch.images.clone());
-        let search = nets.supernet.forward(stem.clone(), &nets.arch);
-        let eval = nets.evalnet.as_ref()?.forward(stem, None);
+        let search = nets.search_features(stem.clone());
+        let eval = nets.eval_features(stem)?;
         report.accuracy("eval", arch, &eval.logits);
 
         let search_classify = cross_entropy(search.logits.clone(), arch.labels.clone(), 0.0);
@@ -143,8 +143,9 @@ impl SearchState {
             loss = loss.div_scalar(config.search.distill_weight) + distill;
         }
         if penalty_weight > 0.0 {
-            let weight = penalty_weight * config.search.penalty_repeats as f64;
-            let penalty = nets.arch.weight_free_l1().mul_scalar(weight);
+            let repeats = if nets.arch.is_by_stage() { 1 } else { config.search.penalty_repeats };
+            let weight = penalty_weight * repeats as f64;
+            let penalty = nets.arch.weight_free_l1(nets.settled()).mul_scalar(weight);
             report.term("penalty", &penalty);
             loss = loss + penalty;
         }

@@ -3,14 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::drawing::Picture;
 use crate::genotype_json::{self, Header, looks_like_json};
-use crate::{Genotype, SpaceError, genotype_text, nas_bench_201};
+use crate::{Genotype, SpaceError, StageGenotypes, nas_bench_201};
 
 /// A genotype with the search space it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Architecture {
-    /// Normal and reduction cell of the DARTS space.
-    Darts(Genotype),
+    /// Normal and reduction cell of the DARTS space, for all stages or for each.
+    Darts(StageGenotypes),
     /// The one cell of NAS-Bench-201.
     NasBench201(nas_bench_201::Genotype),
 }
@@ -26,11 +27,19 @@ impl Architecture {
 
     /// The published genotype of this name, of whichever space.
     pub fn published(name: &str) -> Option<Self> {
-        let darts = crate::published(name).map(Self::Darts);
+        let darts = crate::published(name).map(|genotype| Self::Darts(genotype.into()));
         darts.or_else(|| nas_bench_201::published(name).map(Self::NasBench201))
     }
 
-    /// The versioned JSON document, on one line.
+    /// What to draw: one picture, or one a stage where the stages differ.
+    pub fn pictures(&self) -> Vec<Picture> {
+        match self {
+            Self::Darts(genotypes) => genotypes.as_slice().iter().map(Picture::from).collect(),
+            Self::NasBench201(genotype) => vec![genotype.into()],
+        }
+    }
+
+    /// The versioned JSON document on one line; where the stages differ, the published file of stages.
     pub fn to_json(&self) -> String {
         match self {
             Self::Darts(genotype) => genotype.to_json(),
@@ -41,7 +50,13 @@ impl Architecture {
 
 impl From<Genotype> for Architecture {
     fn from(genotype: Genotype) -> Self {
-        Self::Darts(genotype)
+        Self::Darts(genotype.into())
+    }
+}
+
+impl From<StageGenotypes> for Architecture {
+    fn from(genotypes: StageGenotypes) -> Self {
+        Self::Darts(genotypes)
     }
 }
 
@@ -75,7 +90,7 @@ impl FromStr for Architecture {
         } else if text.trim_start().starts_with('|') {
             Ok(Self::NasBench201(text.parse()?))
         } else {
-            Ok(Self::Darts(genotype_text::parse(text)?))
+            Ok(Self::Darts(text.parse()?))
         }
     }
 }
@@ -88,6 +103,6 @@ fn of_json(text: &str) -> Result<Architecture, SpaceError> {
             expected: "darts` or `nas-bench-201",
             found: header.space.chars().take(40).collect(),
         }),
-        _ => Ok(Architecture::Darts(genotype_json::parse(text)?)),
+        _ => Ok(Architecture::Darts(text.parse()?)),
     }
 }

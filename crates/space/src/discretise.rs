@@ -36,8 +36,63 @@ pub fn scores(alphas: &CellAlphas) -> Result<Vec<[f64; Op::COUNT]>, SpaceError> 
 ///
 /// As [`CellAlphas::validate`].
 pub fn discretise(alphas: &CellAlphas) -> Result<CellGenotype, SpaceError> {
-    let table = scores(alphas)?;
-    Ok(CellGenotype::new((0..NODES).map(|node| best_edges(&table[edges_of(node)])).collect()))
+    Ok(best_cell(&scores(alphas)?))
+}
+
+/// A cell drawn at random, as likely as the weights make it: independent Gumbel noise is added to the logarithm of
+/// every score, then the best are kept as [`discretise`] keeps them (Gumbel-top-k: Kool et al., arXiv 1903.06059).
+/// Every node has two edges from different sources.
+///
+/// `gumbel` gives the next value of the noise, -ln(-ln u) with u uniform in (0, 1).
+///
+/// # Errors
+///
+/// As [`CellAlphas::validate`].
+pub fn sample(alphas: &CellAlphas, gumbel: &mut dyn FnMut() -> f64) -> Result<CellGenotype, SpaceError> {
+    let mut table = scores(alphas)?;
+    for row in &mut table {
+        Op::kept().for_each(|op| row[op.index()] = row[op.index()].ln() + gumbel());
+    }
+    Ok(best_cell(&table))
+}
+
+/// A cell drawn as the published code draws it (facts section 4): for each node, two independent draws from all
+/// pairs of edge and operation, with the *probabilities* softmax(alpha) in the place of logits and without beta.
+/// Since probabilities lie between 0 and 1 all pairs are almost equally likely; a node gets two operations on one
+/// edge, or a single edge where both draws agree. What was drawn stands in the order of edges and operations.
+///
+/// # Errors
+///
+/// As [`CellAlphas::validate`].
+pub fn sample_from_probabilities(
+    alphas: &CellAlphas,
+    gumbel: &mut dyn FnMut() -> f64,
+) -> Result<CellGenotype, SpaceError> {
+    alphas.validate()?;
+    let mut draw = |node: usize| {
+        let mut best = (f64::NEG_INFINITY, Edge { op: Op::MaxPool3x3, source: 0 });
+        for (source, edge) in edges_of(node).enumerate() {
+            let probabilities = softmax(&alphas.alpha[edge]);
+            for op in Op::kept() {
+                let score = probabilities[op.index()] + gumbel();
+                if score > best.0 {
+                    best = (score, Edge { op, source });
+                }
+            }
+        }
+        best.1
+    };
+    let node = |node: usize| {
+        let mut edges: Vec<Edge> = (0..KEPT).map(|_| draw(node)).collect();
+        edges.sort_by_key(|edge| (edge.source, edge.op.index()));
+        edges.dedup();
+        edges
+    };
+    Ok(CellGenotype::new((0..NODES).map(node).collect()))
+}
+
+fn best_cell(table: &[[f64; Op::COUNT]]) -> CellGenotype {
+    CellGenotype::new((0..NODES).map(|node| best_edges(&table[edges_of(node)])).collect())
 }
 
 /// The [`KEPT`] best edges of a node, given the scores of its edges in the order of their sources.
@@ -56,6 +111,5 @@ fn best_edges(rows: &[[f64; Op::COUNT]]) -> Vec<Edge> {
 }
 
 fn best_op(row: &[f64; Op::COUNT]) -> Op {
-    let kept = Op::ALL.into_iter().filter(|&op| op != Op::None);
-    kept.fold(Op::MaxPool3x3, |best, op| if row[op.index()] > row[best.index()] { op } else { best })
+    Op::kept().fold(Op::MaxPool3x3, |best, op| if row[op.index()] > row[best.index()] { op } else { best })
 }

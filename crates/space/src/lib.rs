@@ -51,10 +51,11 @@ mod heads;
 mod op;
 mod plan;
 mod published;
+mod stages;
 
 pub use alphas::{Alphas, CellAlphas};
 pub use architecture::Architecture;
-pub use discretise::{discretise, scores};
+pub use discretise::{discretise, sample, sample_from_probabilities, scores};
 pub use error::SpaceError;
 pub use genotype::{CellGenotype, CellKind, EDGES, Edge, Genotype, NODES, edge_index, edges_of};
 pub use genotype_json::{parse_stages, stages_to_json};
@@ -64,3 +65,4 @@ pub use plan::{
     CellPlan, ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, StagePlan, Stem, StemPlan,
 };
 pub use published::{PUBLISHED, Published, published};
+pub use stages::StageGenotypes;

@@ -70,6 +70,11 @@ impl Op {
         self as usize
     }
 
+    /// All operations but `none`, in index order: those that a genotype may keep.
+    pub fn kept() -> impl Iterator<Item = Op> {
+        Op::ALL.into_iter().filter(|&op| op != Op::None)
+    }
+
     /// Whether the operation is one of the three that the penalty on architecture weights acts on: the two
     /// poolings and the skip connection (facts 1.5). `None` has no weights either but is not penalised.
     pub fn is_weight_free(self) -> bool {

@@ -127,11 +127,11 @@ impl CostArgs {
 
     fn count(&self, architecture: &Architecture) -> Result<(Network, Cost), CliError> {
         match architecture {
-            Architecture::Darts(genotype) => {
+            Architecture::Darts(genotypes) => {
                 let layout = self.layout.unwrap_or(Layout::Cifar);
                 let spec = self.darts_spec(layout).ok_or_else(|| other_space(layout, architecture))?;
                 let affine = layout != Layout::Search;
-                let cost = cost::evaluation_network(&spec.plan()?, std::slice::from_ref(genotype), affine)?;
+                let cost = cost::evaluation_network(&spec.plan()?, genotypes.as_slice(), affine)?;
                 Ok((Network::Darts(spec), cost))
             }
             Architecture::NasBench201(genotype) => {

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use cdarts_runs::{Manifest, RunFolder, RunsError, atomic};
-use cdarts_space::{Architecture, Genotype, PUBLISHED, SpaceError, nas_bench_201};
+use cdarts_space::{Architecture, PUBLISHED, SpaceError, StageGenotypes, nas_bench_201};
 use fs_err as fs;
 
 use crate::error::CliError;
 
-/// A genotype and where it came from.
+/// A genotype, or one for each stage, and where it came from.
 #[derive(Debug)]
 pub struct Given {
     /// The genotype, of either search space.
@@ -20,13 +20,13 @@ pub struct Given {
 }
 
 impl Given {
-    /// The genotype, which has to be one of the DARTS space.
+    /// The genotypes, which have to be of the DARTS space.
     ///
     /// # Errors
     /// [`CliError::OtherSpace`]
-    pub fn into_darts(self) -> Result<Genotype, CliError> {
+    pub fn into_darts(self) -> Result<StageGenotypes, CliError> {
         match self.architecture {
-            Architecture::Darts(genotype) => Ok(genotype),
+            Architecture::Darts(genotypes) => Ok(genotypes),
             Architecture::NasBench201(_) => Err(self.of_other_space("darts")),
         }
     }
@@ -69,7 +69,7 @@ pub fn read(text: &str) -> Result<Given, CliError> {
 }
 
 /// The genotype that a run was told to train, where it was; a resume needs it again.
-pub fn of_retraining(folder: &RunFolder) -> Result<Option<Genotype>, CliError> {
+pub fn of_retraining(folder: &RunFolder) -> Result<Option<StageGenotypes>, CliError> {
     let path = given_path(folder);
     if !path.is_file() {
         return Ok(None);
@@ -79,7 +79,7 @@ pub fn of_retraining(folder: &RunFolder) -> Result<Option<Genotype>, CliError> {
 }
 
 /// Keeps the genotype that a run trains in its folder.
-pub fn keep(folder: &RunFolder, genotype: &Genotype) -> Result<(), RunsError> {
+pub fn keep(folder: &RunFolder, genotype: &StageGenotypes) -> Result<(), RunsError> {
     atomic::write(&given_path(folder), (genotype.to_json() + "\n").as_bytes())
 }
 
@@ -165,6 +165,16 @@ mod tests {
         assert!(read("darts-v1").unwrap().into_darts().is_ok());
         let refused = read("nas-bench-201-cell-1").unwrap().into_darts().unwrap_err();
         assert!(matches!(refused, CliError::OtherSpace { expected: "darts", found: "nas-bench-201", .. }));
+    }
+
+    #[test]
+    fn a_file_of_stages_gives_one_genotype_a_stage() {
+        let stages =
+            ["darts-v1", "darts-v2", "pdarts"].map(|name| cdarts_space::published(name).unwrap().clone());
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("genotypes.json");
+        fs::write(&file, cdarts_space::stages_to_json(&stages)).unwrap();
+        assert_eq!(read(file.to_str().unwrap()).unwrap().into_darts().unwrap().as_slice(), stages);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use cdarts_runs::{Manifest, RunFolder};
 use cdarts_search::{Circumstances, Config, Ending, Ingredients, Outcome, Run, bundle};
-use cdarts_space::Genotype;
+use cdarts_space::StageGenotypes;
 
 use super::genotype;
 use super::options::{ConfigOptions, RunOptions, load, load_again, load_options, settle_path};
@@ -22,14 +22,14 @@ const RUNS: &str = "runs";
 ///
 /// # Errors
 /// Whatever ends it early.
-pub fn run(options: &RunOptions, genotype: Option<Genotype>) -> Result<Exit, CliError> {
+pub fn run(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit, CliError> {
     match &options.resume {
         Some(path) => resume(options, path),
         None => begin(options, genotype),
     }
 }
 
-fn begin(options: &RunOptions, genotype: Option<Genotype>) -> Result<Exit, CliError> {
+fn begin(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit, CliError> {
     let mut config = options.config.resolve()?;
     settle_path(&mut config.data, options.data.as_deref())?;
     let name = options.device.as_deref().unwrap_or("cpu");

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use cdarts_runs::{Manifest, RunFolder, atomic};
 use cdarts_search::Preset;
 use cdarts_space::cost::{self, Cost};
-use cdarts_space::{Architecture, Genotype, ImageShape, NetworkPlan, drawing, nas_bench_201};
+use cdarts_space::drawing::{self, Picture};
+use cdarts_space::{Architecture, ImageShape, NetworkPlan, StageGenotypes, nas_bench_201};
 use clap::Args;
 
 use super::{genotype, launch};
 use crate::error::CliError;
 use crate::exit::Exit;
-use crate::summary::row;
+use crate::summary::{self, row};
 use crate::terminal;
 use crate::wording::count;
 
@@ -60,8 +61,8 @@ impl ShowArgs {
         } else {
             terminal::result(&described(&given)?)?;
         }
-        write(self.svg.as_deref(), || drawing::svg(genotype))?;
-        write(self.dot.as_deref(), || drawing::dot(genotype))?;
+        write(self.svg.as_deref(), genotype, drawing::svg)?;
+        write(self.dot.as_deref(), genotype, drawing::dot)?;
         Ok(Exit::Done)
     }
 }
@@ -74,16 +75,36 @@ fn list() -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn write(path: Option<&Path>, content: impl FnOnce() -> String) -> Result<(), CliError> {
+/// A file; where each stage has its own genotype, a file a stage: `cells-stage-1.svg` and so on.
+fn write(
+    path: Option<&Path>,
+    architecture: &Architecture,
+    draw: fn(Picture) -> String,
+) -> Result<(), CliError> {
     let Some(path) = path else { return Ok(()) };
-    atomic::write(path, content().as_bytes())?;
-    terminal::tell(&format!("wrote {}", path.display()));
+    let pictures = architecture.pictures();
+    let alone = pictures.len() == 1;
+    for (stage, picture) in pictures.into_iter().enumerate() {
+        let path = if alone { path.to_owned() } else { numbered(path, stage + 1) };
+        atomic::write(&path, draw(picture).as_bytes())?;
+        terminal::tell(&format!("wrote {}", path.display()));
+    }
     Ok(())
+}
+
+fn numbered(path: &Path, stage: usize) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-stage-{stage}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
 }
 
 fn described(given: &genotype::Given) -> Result<String, CliError> {
     let (cost, network) = match &given.architecture {
-        Architecture::Darts(genotype) => darts_cost(genotype, given.run.as_deref())?,
+        Architecture::Darts(genotypes) => darts_cost(genotypes, given.run.as_deref())?,
         Architecture::NasBench201(genotype) => {
             let plan = nas_bench_201::NetworkSpec::published(10).plan()?;
             let cost = nas_bench_201::cost::evaluation_network(&plan, genotype, true);
@@ -93,7 +114,7 @@ fn described(given: &genotype::Given) -> Result<String, CliError> {
     Ok([
         given.origin.clone(),
         String::new(),
-        drawing::text(&given.architecture),
+        summary::cells(&given.architecture),
         row("network", network),
         row("parameters", &count(cost.params)),
         row("multiply-adds", &format!("{} an image", count(cost.macs))),
@@ -101,12 +122,12 @@ fn described(given: &genotype::Given) -> Result<String, CliError> {
     .join("\n"))
 }
 
-fn darts_cost(genotype: &Genotype, run: Option<&Path>) -> Result<(Cost, &'static str), CliError> {
+fn darts_cost(genotypes: &StageGenotypes, run: Option<&Path>) -> Result<(Cost, &'static str), CliError> {
     let (plan, network) = match run {
         Some(run) => (found_network(run)?, "the run's found network"),
         None => (published_network()?, "36 channels, 20 cells, CIFAR-10"),
     };
-    Ok((cost::evaluation_network(&plan, std::slice::from_ref(genotype), true)?, network))
+    Ok((cost::evaluation_network(&plan, genotypes.as_slice(), true)?, network))
 }
 
 fn found_network(run: &Path) -> Result<NetworkPlan, CliError> {

@@ -63,7 +63,26 @@ impl DropPath {
     }
 }
 
+impl EvalNode {
+    /// The node of `edges` with their operations.
+    pub(crate) fn new(edges: &[Edge], ops: Vec<Operation>) -> Self {
+        let sources = edges.iter().map(|edge| edge.source).collect();
+        Self { ops, sources, kinds: edges.iter().map(|edge| edge.op.index()).collect() }
+    }
+}
+
 impl EvalCell {
+    /// A cell of parts that are there already, batch norms without affine part.
+    pub(crate) fn of_parts(
+        preprocess: Preprocess,
+        nodes: Vec<EvalNode>,
+        concat: Vec<usize>,
+        channels: usize,
+        reduces: bool,
+    ) -> Self {
+        Self { preprocess, nodes, concat, channels, reduces, affine: false }
+    }
+
     /// The cell of `genotype` as `plan` says; `affine` is for the batch norms.
     pub fn new(plan: &CellPlan, genotype: &CellGenotype, affine: bool, init: &Initialiser) -> Self {
         let preprocess = Preprocess::new(plan, affine, &init.at(0));
@@ -72,10 +91,8 @@ impl EvalCell {
             let mut init = place.at(edge.op.index());
             Operation::new(edge.op, plan.channels, plan.kind.stride(edge.source), affine, &mut init)
         };
-        let node = |(node, edges): (usize, &Vec<Edge>)| EvalNode {
-            ops: edges.iter().map(|edge| operation(node, edge)).collect(),
-            sources: edges.iter().map(|edge| edge.source).collect(),
-            kinds: edges.iter().map(|edge| edge.op.index()).collect(),
+        let node = |(node, edges): (usize, &Vec<Edge>)| {
+            EvalNode::new(edges, edges.iter().map(|edge| operation(node, edge)).collect())
         };
         let nodes = genotype.nodes.iter().enumerate().map(node).collect();
         Self {

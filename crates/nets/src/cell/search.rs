@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use cdarts_kernels::plan::CellPlan;
-use cdarts_space::{CellKind, CellPlan as Planned, NODES, edge_index};
+use cdarts_space::{CellKind, CellPlan as Planned, Edge, Genotype, NODES, edge_index};
 
 use super::Preprocess;
+use super::evaluation::{EvalCell, EvalNode};
 use crate::fused::{Blocked, FusedCell, State, both, run_cell, sound};
 use crate::init::Initialiser;
 use crate::mixed::MixedOp;
@@ -13,8 +14,9 @@ use crate::mixed::MixedOp;
 /// A cell of 4 nodes and 14 mixed edges.
 #[derive(Module, Debug)]
 pub struct SearchCell {
-    preprocess: Preprocess,
-    edges: Vec<MixedOp>,
+    pub(crate) preprocess: Preprocess,
+    /// By [`edge_index`].
+    pub(crate) edges: Vec<MixedOp>,
     channels: usize,
     reduces: bool,
 }
@@ -28,6 +30,23 @@ impl SearchCell {
         };
         let edges = (0..NODES).flat_map(|node| (0..node + 2).map(move |source| edge(node, source))).collect();
         Self { preprocess, edges, channels: plan.channels, reduces: plan.kind == CellKind::Reduction }
+    }
+
+    pub(crate) fn reduces(&self) -> bool {
+        self.reduces
+    }
+
+    /// The cell that `genotype` keeps of this one; it shares this one's parameters.
+    pub(crate) fn discrete(&self, genotype: &Genotype) -> EvalCell {
+        let kind = if self.reduces { CellKind::Reduction } else { CellKind::Normal };
+        let kept = genotype.cell(kind);
+        let op =
+            |node: usize, edge: Edge| self.edges[edge_index(node, edge.source)].ops[edge.op.index()].clone();
+        let node = |(node, edges): (usize, &Vec<Edge>)| {
+            EvalNode::new(edges, edges.iter().map(|&edge| op(node, edge)).collect())
+        };
+        let nodes = kept.nodes.iter().enumerate().map(node).collect();
+        EvalCell::of_parts(self.preprocess.clone(), nodes, kept.concat.clone(), self.channels, self.reduces)
     }
 
     /// # Shapes

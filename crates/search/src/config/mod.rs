@@ -3,6 +3,7 @@
 //! `search.*` are the published search options under the field's names (facts 2.1); every point where the
 //! published code and we differ is a key here, set by the preset (facts section 10).
 
+mod consistency;
 mod presets;
 mod read;
 
@@ -101,10 +102,24 @@ pub struct SearchConfig {
     pub cells: Vec<usize>,
     /// Cells of each stage of the evaluation network.
     pub eval_cells: Vec<usize>,
+    /// Give the evaluation network the cells of the search network; `eval_cells` is then not read.
+    pub same_structure: bool,
+    /// One classifier for both networks, or one each.
+    pub share_classifier: bool,
+    /// Search all stages at once; or one after another, earlier ones being their evaluation cells in both networks
+    /// and their architecture weights frozen. Everything below then happens once a stage.
+    pub one_stage: bool,
+    /// One set of architecture weights for all stages, or one set, and one genotype, a stage.
+    pub repeat_cell: bool,
+    /// Draw the architecture weights of all stages still to be searched anew when a search begins: each stage's,
+    /// where stages are searched one after another, and that which follows a pre-training of the bank.
+    pub clean_arch: bool,
     /// Images a step.
     pub batch_size: usize,
     /// Epochs in which the search network is trained alone, before the first cycle.
     pub warmup_epochs: usize,
+    /// By how many epochs that is shorter for each further stage, where stages are searched one after another.
+    pub warmup_decay: usize,
     /// Cycles: build, inherit, warm up, optimise jointly, discretise.
     pub cycles: usize,
     /// Epochs in which a cycle's evaluation network is trained alone.
@@ -166,7 +181,8 @@ pub struct SearchConfig {
     pub penalty: f64,
     /// Part of the cycles after which the penalty has fallen to zero.
     pub penalty_ratio: f64,
-    /// How often the penalty is counted; published: once a stage, which with shared weights is 3 (facts 10.7).
+    /// How often the penalty on architecture weights that stages share is counted; published: 3, once a stage
+    /// (facts 10.7). Weights of a single stage are counted once.
     pub penalty_repeats: usize,
 
     /// Train a weight for every edge beside the operations' (beta).
@@ -175,6 +191,20 @@ pub struct SearchConfig {
     pub eval_affine: bool,
     /// Inherit the edges that follow a skip connection in a node too; published: they start anew (facts 10.4).
     pub inherit_past_skip: bool,
+    /// Draw the genotypes between cycles at random, as likely as the architecture weights make them. The last
+    /// cycle's is always the best one.
+    pub gumbel_sample: bool,
+    /// What Gumbel noise is added to: "log-probabilities", which gives every node two edges; or "probabilities"
+    /// without edge weights, as published, where draws are almost uniform and a node may have one edge (facts 10.12).
+    pub gumbel_scores: GumbelScores,
+
+    /// Epochs in which all operations of the weight bank are trained before the search, on both halves, by the
+    /// recipe of `retrain` (facts 1.9); 0 leaves the bank empty.
+    pub bank_pretrain_epochs: usize,
+    /// Random architectures that a step of the pre-training adds up; 0 trains all operations at equal weights.
+    pub sample_archs: usize,
+    /// Learning rate of the evaluation network's cells as a multiple of `eval_lr` after a pre-training.
+    pub pretrained_lr_factor: f64,
 }
 
 /// How a learning rate changes over the search.
@@ -219,6 +249,16 @@ pub enum KlReduction {
     Batch,
     /// Elements: the divergence divided by the number of classes.
     Element,
+}
+
+/// What Gumbel noise is added to when a genotype is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GumbelScores {
+    /// The logarithm of an operation's probability, edge weights included.
+    LogProbabilities,
+    /// The probability itself.
+    Probabilities,
 }
 
 /// How the stages' outputs are put together.
@@ -323,7 +363,8 @@ impl Config {
     /// The evaluation network of the search: as wide as the search network, with its own depth.
     pub fn eval_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
         let search = &self.search;
-        spec(search.layout, search.init_channels, search.stem_multiplier, &search.eval_cells, image, classes)
+        let cells = if search.same_structure { &search.cells } else { &search.eval_cells };
+        spec(search.layout, search.init_channels, search.stem_multiplier, cells, image, classes)
     }
 
     /// The found network.
@@ -360,6 +401,7 @@ impl Config {
             ("search.grad_clip", search.grad_clip),
             ("search.distill_weight", search.distill_weight),
             ("search.penalty", search.penalty),
+            ("search.pretrained_lr_factor", search.pretrained_lr_factor),
             ("retrain.lr", retrain.lr),
             ("retrain.weight_decay", retrain.weight_decay),
             ("retrain.grad_clip", retrain.grad_clip),
@@ -394,12 +436,7 @@ impl Config {
                 "above 0 and at most 1",
             );
         }
-        if search.cells.len() != search.eval_cells.len() {
-            let found = format!("{} stages", search.eval_cells.len());
-            let expected = format!("as many stages as search.cells, {}", search.cells.len());
-            return refuse("search.eval_cells", found, &expected);
-        }
-        Ok(())
+        self.check_combinations()
     }
 }
 

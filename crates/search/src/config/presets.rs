@@ -5,7 +5,7 @@ use cdarts_data::Halves;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auto, ClipScope, Config, DataConfig, Distance, ImageSize, KlReduction, Layout, LrSchedule,
+    Auto, ClipScope, Config, DataConfig, Distance, GumbelScores, ImageSize, KlReduction, Layout, LrSchedule,
     Regularisation, RetrainConfig, RunConfig, SearchConfig, StageEnsemble,
 };
 
@@ -52,8 +52,14 @@ fn corrected() -> Config {
             stem_multiplier: 3,
             cells: vec![3, 3, 2],
             eval_cells: vec![7, 7, 6],
+            same_structure: false,
+            share_classifier: false,
+            one_stage: true,
+            repeat_cell: true,
+            clean_arch: true,
             batch_size: 64,
             warmup_epochs: 2,
+            warmup_decay: 0,
             cycles: 30,
             eval_warmup_epochs: 1,
             joint_epochs: 1,
@@ -86,6 +92,11 @@ fn corrected() -> Config {
             edge_weights: false,
             eval_affine: false,
             inherit_past_skip: true,
+            gumbel_sample: false,
+            gumbel_scores: GumbelScores::LogProbabilities,
+            bank_pretrain_epochs: 0,
+            sample_archs: 0,
+            pretrained_lr_factor: 0.1,
         },
         retrain: RetrainConfig {
             layout: Layout::Cifar,
@@ -123,6 +134,7 @@ fn make_official(config: &mut Config) {
         kl_reduction: KlReduction::Element,
         penalty_repeats: 3,
         inherit_past_skip: false,
+        gumbel_scores: GumbelScores::Probabilities,
         ..config.search.clone()
     };
 }

@@ -1,11 +1,10 @@
 //! What every kind of picture needs to know of a cell, whatever search space it belongs to.
 
-use crate::{Architecture, CellGenotype, CellKind, Genotype, Op, nas_bench_201};
+use crate::{CellGenotype, CellKind, Genotype, Op, nas_bench_201};
 
 /// The cells of a genotype, ready to be drawn.
 ///
-/// The functions that draw take whatever turns into one: a reference to a genotype of either search space, or to an
-/// [`Architecture`].
+/// The functions that draw take whatever turns into one: a reference to a genotype of either search space.
 #[derive(Debug, Clone)]
 pub struct Picture {
     pub(super) title: &'static str,
@@ -136,15 +135,6 @@ impl From<&nas_bench_201::Genotype> for Picture {
         let graph = CellGraph::of_nas_bench_201(genotype);
         let families = &[Family::Convolution3x3, Family::Convolution1x1, Family::Pooling, Family::Skip];
         Self { title: graph.title, cells: vec![graph], families, output: "output" }
-    }
-}
-
-impl From<&Architecture> for Picture {
-    fn from(architecture: &Architecture) -> Self {
-        match architecture {
-            Architecture::Darts(genotype) => genotype.into(),
-            Architecture::NasBench201(genotype) => genotype.into(),
-        }
     }
 }
 

@@ -1,0 +1,108 @@
+//! Values that are fine by themselves and mean nothing together.
+
+use cdarts_space::{CellKind, NetworkPlan};
+
+use super::Config;
+use crate::SearchError;
+
+impl Config {
+    /// Checks what can be told without knowing the images.
+    pub(super) fn check_combinations(&self) -> Result<(), SearchError> {
+        let search = &self.search;
+        let (stages, eval_stages) = (search.cells.len(), search.eval_cells.len());
+        if !search.same_structure && stages != eval_stages {
+            let expected = format!("as many stages as search.cells, {stages}");
+            return refuse("search.eval_cells", &format!("{eval_stages} stages"), &expected);
+        }
+        if !search.repeat_cell && stages != self.retrain.cells.len() {
+            let found = format!("{} stages", self.retrain.cells.len());
+            let expected = format!(
+                "as many stages as search.cells, {stages}, since search.repeat_cell = false finds a genotype for \
+                 each of them"
+            );
+            return refuse("retrain.cells", &found, &expected);
+        }
+        if !search.one_stage && search.repeat_cell {
+            return refuse(
+                "search.one_stage",
+                "false",
+                "true, or search.repeat_cell = false: stages searched one after another need architecture weights \
+                 of their own",
+            );
+        }
+        if search.bank_pretrain_epochs > 0 && search.eval_affine {
+            return refuse(
+                "search.eval_affine",
+                "true",
+                "false, or search.bank_pretrain_epochs = 0: the operations that are pre-trained have batch norms \
+                 without affine part",
+            );
+        }
+        Ok(())
+    }
+
+    /// Checks that every kind of cell that a stage of a network has is searched there, where each stage has
+    /// architecture weights of its own.
+    pub(crate) fn check_searched(
+        &self,
+        search: &NetworkPlan,
+        key: &str,
+        network: &NetworkPlan,
+    ) -> Result<(), SearchError> {
+        if self.search.repeat_cell {
+            return Ok(());
+        }
+        let has = |plan: &NetworkPlan, stage: usize, kind: CellKind| {
+            plan.stages.get(stage).is_some_and(|stage| stage.cells.iter().any(|cell| cell.kind == kind))
+        };
+        for stage in 0..network.stages.len() {
+            for kind in CellKind::ALL {
+                if has(network, stage, kind) && !has(search, stage, kind) {
+                    let found = format!("a network with a {kind} cell in stage {}", stage + 1);
+                    let expected = "only kinds of cell that search.cells has in the same stage; give that stage \
+                                    another cell there, or set search.repeat_cell = true";
+                    return refuse(key, &found, expected);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn refuse(key: &str, found: &str, expected: &str) -> Result<(), SearchError> {
+    Err(SearchError::ConfigValue {
+        key: key.to_owned(),
+        found: found.to_owned(),
+        expected: expected.to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::resolve;
+
+    fn refused(settings: &[&str]) -> String {
+        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        resolve(None, &settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn combinations_without_meaning_name_the_way_out() {
+        for (settings, remedy) in [
+            (&["search.one_stage=false"][..], "search.repeat_cell = false"),
+            (
+                &["search.bank_pretrain_epochs=1", "search.eval_affine=true"],
+                "search.bank_pretrain_epochs = 0",
+            ),
+            (&["search.eval_cells=[2,2]"], "as many stages as search.cells, 3"),
+            (&["search.repeat_cell=false", "retrain.cells=[7,7]"], "as many stages as search.cells, 3"),
+            (&["search.pretrained_lr_factor=-1"], "0 or more"),
+            (&["search.gumbel_scores=logits"], "log-probabilities"),
+        ] {
+            let said = refused(settings);
+            assert!(said.contains(remedy), "{settings:?}: {said}");
+        }
+        let settings = ["search.same_structure=true".to_owned(), "search.eval_cells=[2,2]".to_owned()];
+        assert!(resolve(None, &settings).is_ok());
+    }
+}
