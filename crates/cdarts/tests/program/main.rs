@@ -9,4 +9,5 @@ mod images;
 mod interruption;
 mod invoke;
 mod output;
+mod stages;
 mod tiny_run;
