@@ -154,7 +154,7 @@ fn one_value_norms_fall_back() {
     // One image whose last stage is a single pixel: the kernels refuse a norm over one value.
     let plan = plan(StemKind::Cifar, [8, 8], 4, &[1, 1, 1, 1]);
     let init = Initialiser::new(4, &Device::flex().autodiff());
-    let net = EvalNet::new(&plan, &published("darts-v2").unwrap(), true, &init.at(1));
+    let net = EvalNet::new(&plan, published("darts-v2").unwrap(), true, &init.at(1));
     let features = net.forward(Stem::new(&plan.stem, &mut init.at(0)).forward(images(1, &plan)), None);
     assert!(cdarts_nets::arch::host_values(features.logits).iter().all(|value| value.is_finite()));
 }

@@ -32,7 +32,7 @@ pub fn eval_plan(config: &Config) -> NetworkPlan {
 pub fn state(config: &Config) -> SearchState {
     let device = Device::flex().autodiff();
     let mut nets = SearchNets::new(config, &search_plan(config), 1, &device);
-    nets.build_evalnet(config, &eval_plan(config), &published("cdarts-cifar").unwrap(), 1, &device);
+    nets.build_evalnet(config, &eval_plan(config), published("cdarts-cifar").unwrap(), 1, &device);
     SearchState { nets, optimisers: Optimisers::new(&config.search), grads: Default::default() }
 }
 
