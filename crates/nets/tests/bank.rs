@@ -119,3 +119,21 @@ fn an_empty_bank_reads_back_empty() {
     let stored = WeightBank::default().to_bytes().unwrap();
     assert!(WeightBank::from_bytes(&stored).unwrap().is_empty());
 }
+
+#[test]
+fn running_statistics_are_not_inherited() {
+    // Facts 1.6: parameters only. In training a norm uses the batch's own statistics, so nothing depends on them.
+    let genotype = published("darts-v2").unwrap();
+    let init = Initialiser::new(1, &Device::flex().autodiff());
+    let build = || EvalNet::new(&plan(), &genotype, false, &init);
+    let trained = build();
+    let x = cdarts_nets::State::new(Tensor::<4>::ones([2, 4, 8, 8], &Device::flex().autodiff()));
+    let _ = trained.forward([x.clone(), x], None);
+    let stored = |net: &EvalNet| cdarts_nets::weights::to_bytes(net).unwrap();
+    assert_ne!(stored(&trained), stored(&build()), "the forward pass was recorded");
+    let mut bank = WeightBank::default();
+    bank.deposit(&trained, &plan(), &genotype, PastSkip::Move);
+    let mut inherited = build();
+    bank.inherit(&mut inherited, &plan(), &genotype, PastSkip::Move);
+    assert_eq!(stored(&inherited), stored(&build()));
+}

@@ -124,7 +124,7 @@ fn inference_does_not_depend_on_the_rest_of_the_batch() {
     let spec = spec(8, 8);
     let net = FoundNet::new(
         &spec.plan().unwrap(),
-        &published("darts-v2").unwrap(),
+        published("darts-v2").unwrap(),
         true,
         &Initialiser::new(1, &device),
     );
@@ -146,7 +146,7 @@ fn drop_path_follows_its_seed_and_keeps_the_mean() {
     let spec = spec(8, 8);
     let net = FoundNet::new(
         &spec.plan().unwrap(),
-        &published("pdarts").unwrap(),
+        published("pdarts").unwrap(),
         false,
         &Initialiser::new(1, &device),
     );

@@ -6,7 +6,9 @@
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
 use cdarts_nets::{ArchWeights, DropPath, EvalNet, Features, Initialiser, State, Stem, Supernet, weights};
-use cdarts_space::{ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, Stem as StemKind, published};
+use cdarts_space::{
+    Genotype, ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, Stem as StemKind, published,
+};
 
 /// Largest distance of two gradients, relative to their length. Both paths work in 32 bits and add up in another
 /// order; norms over few values amplify that, and a ReLU that flips moves single gradients by a percent. A wrong edge,
@@ -104,14 +106,24 @@ fn search_networks_agree() {
     }
 }
 
+/// As the published code draws cells at random: nodes with one edge, two operations on one edge.
+fn drawn() -> Genotype {
+    "Genotype(normal=[[('max_pool_3x3', 0)], [('sep_conv_3x3', 1), ('dil_conv_3x3', 1)], [('skip_connect', 2)],
+                      [('sep_conv_5x5', 4), ('skip_connect', 4)]], normal_concat=range(2, 6),
+              reduce=[[('skip_connect', 1), ('sep_conv_3x3', 1)], [('dil_conv_5x5', 0)], [('avg_pool_3x3', 3)],
+                      [('max_pool_3x3', 0), ('avg_pool_3x3', 0)]], reduce_concat=range(2, 6))"
+        .parse()
+        .unwrap()
+}
+
 #[test]
 fn evaluation_networks_agree_with_drop_path_in_training_and_in_inference() {
-    for name in ["cdarts-cifar", "darts-v1", "pcdarts-imagenet", "cdarts-2019-cifar"] {
+    for name in ["cdarts-cifar", "darts-v1", "pcdarts-imagenet", "cdarts-2019-cifar", "drawn"] {
         for affine in [false, true] {
             let plan = plan(StemKind::Cifar, [8, 10], 6, &[2, 1]);
             let init = Initialiser::new(4, &Device::flex().autodiff());
             let stem = Stem::new(&plan.stem, &mut init.at(0));
-            let genotype = published(name).unwrap();
+            let genotype = published(name).unwrap_or_else(drawn);
             let run = |fused: bool| {
                 let net = EvalNet::new(&plan, &genotype, affine, &init.at(1));
                 let states = stem.forward(images(6, &plan));
@@ -142,7 +154,7 @@ fn one_value_norms_fall_back() {
     // One image whose last stage is a single pixel: the kernels refuse a norm over one value.
     let plan = plan(StemKind::Cifar, [8, 8], 4, &[1, 1, 1, 1]);
     let init = Initialiser::new(4, &Device::flex().autodiff());
-    let net = EvalNet::new(&plan, &published("darts-v2").unwrap(), true, &init.at(1));
+    let net = EvalNet::new(&plan, published("darts-v2").unwrap(), true, &init.at(1));
     let features = net.forward(Stem::new(&plan.stem, &mut init.at(0)).forward(images(1, &plan)), None);
     assert!(cdarts_nets::arch::host_values(features.logits).iter().all(|value| value.is_finite()));
 }

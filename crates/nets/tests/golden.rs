@@ -417,7 +417,7 @@ fn networks() {
             ("evaluation/cifar", "cdarts-cifar", network_plan(StemKind::Cifar, 4, 3, [8, 10]), 6),
             ("evaluation/imagenet", "cdarts-imagenet", network_plan(StemKind::Imagenet, 4, 1, [24, 32]), 4),
         ] {
-            let net = EvalNet::new(&plan, &published(genotype).unwrap(), true, &init());
+            let net = EvalNet::new(&plan, published(genotype).unwrap(), true, &init());
             compare_network(
                 &golden,
                 (case, path),

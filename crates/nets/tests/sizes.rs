@@ -53,7 +53,7 @@ fn the_distillation_heads_have_the_published_sizes() {
 fn found_networks_have_the_published_sizes() {
     let plan = cifar(36, [7, 7, 6]);
     for (name, expected) in [("cdarts-cifar", 3_859_318), ("darts-v2", 3_349_342)] {
-        assert_eq!(FoundNet::new(&plan, &genotype(name), true, &init()).params(), expected, "{name}");
+        assert_eq!(FoundNet::new(&plan, genotype(name), true, &init()).params(), expected, "{name}");
     }
 }
 
@@ -61,7 +61,7 @@ fn found_networks_have_the_published_sizes() {
 fn the_search_time_evaluation_network_has_its_size() {
     let plan = cifar(16, [7, 7, 6]);
     let stem = params::count(&Stem::new(&plan.stem, &mut init()));
-    let network = params::count(&EvalNet::new(&plan, &genotype("cdarts-cifar"), false, &init()));
+    let network = params::count(&EvalNet::new(&plan, genotype("cdarts-cifar"), false, &init()));
     assert_eq!(stem + network, 805_306);
 }
 
@@ -86,7 +86,7 @@ fn every_published_cell_is_built_as_it_is_counted() {
     for published in PUBLISHED {
         for plan in &plans {
             let counted = cost::evaluation_network(plan, &[published.genotype()], true).unwrap().params;
-            let built = FoundNet::new(plan, &published.genotype(), true, &init()).params();
+            let built = FoundNet::new(plan, published.genotype(), true, &init()).params();
             assert_eq!(built as u64, counted, "{}", published.name);
         }
     }

@@ -647,6 +647,7 @@ impl Prepared {
             None => {
                 config.check_searched(&specs.search, "search.eval_cells", &specs.eval)?;
                 config.check_searched(&specs.search, "retrain.cells", &specs.found_plan)?;
+                config.check_settled(&specs.search, &specs.eval)?;
                 Plan::of(&config)
             }
         };

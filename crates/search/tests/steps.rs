@@ -2,48 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-use burn::module::Module;
-use burn::tensor::{Device, Distribution, Tensor, TensorData};
-use cdarts_nets::params;
+mod tiny;
+
 use cdarts_search::config::{Config, Preset};
-use cdarts_search::networks::{Batch, SearchNets};
-use cdarts_search::optimisers::Optimisers;
-use cdarts_search::step::{Rates, SearchState, StepReport};
-use cdarts_space::{ImageShape, published};
+use cdarts_search::networks::SearchNets;
+use cdarts_search::step::{SearchState, StepReport};
 
-const RATES: Rates = Rates { supernet: 0.1, eval: 0.1, arch: 0.01 };
-
-fn config(preset: Preset) -> Config {
-    let mut config = preset.config();
-    let search = &mut config.search;
-    (search.init_channels, search.stem_multiplier) = (4, 1);
-    (search.cells, search.eval_cells) = (vec![1, 1], vec![2, 1]);
-    config
-}
-
-fn state(config: &Config) -> SearchState {
-    let device = Device::flex().autodiff();
-    let image = ImageShape { channels: 1, height: 8, width: 8 };
-    let mut nets = SearchNets::new(config, &config.search_spec(image, 3).plan().unwrap(), 1, &device);
-    let plan = config.eval_spec(image, 3).plan().unwrap();
-    nets.build_evalnet(config, &plan, &published("cdarts-cifar").unwrap(), 1, &device);
-    SearchState { nets, optimisers: Optimisers::new(&config.search), grads: Default::default() }
-}
-
-fn batch(seed: u64) -> Batch {
-    let device = Device::flex().autodiff();
-    device.seed(seed);
-    let classes = vec![0, 1, 2, 1];
-    Batch {
-        images: Tensor::random([4, 1, 8, 8], Distribution::Normal(0.0, 1.0), &device),
-        labels: Tensor::from_data(TensorData::new(classes.clone(), [4]), &device),
-        classes,
-    }
-}
-
-fn bytes<M: Module>(module: &M) -> Vec<u8> {
-    params::values(module).iter().flat_map(|value| value.data.as_bytes().to_vec()).collect()
-}
+use tiny::nets::{RATES, batch, bytes, config, state};
 
 /// Which modules a step moved: stem, search network, evaluation network, heads, mixture, architecture weights.
 fn moved(config: &Config, step: impl FnOnce(&mut SearchState) -> StepReport) -> ([bool; 6], StepReport) {

@@ -1,5 +1,6 @@
 //! Genotypes by stage: their text and stored forms (facts section 4).
 #![allow(missing_docs)]
+#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use cdarts_space::{Genotype, SpaceError, StageGenotypes, published};
 

@@ -6,9 +6,11 @@
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
 mod bad_input;
+mod documents;
 mod images;
 mod interruption;
 mod invoke;
 mod output;
+mod stages;
 mod table;
 mod tiny_run;

@@ -1,6 +1,6 @@
 //! Values that are fine by themselves and mean nothing together.
 
-use cdarts_space::{CellKind, NetworkPlan};
+use cdarts_space::{CellKind, CellPlan, NetworkPlan, StagePlan};
 
 use super::Config;
 use crate::SearchError;
@@ -66,6 +66,29 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// Checks that every stage of the search network can follow the evaluation network's cells, where stages are
+    /// searched one after another. The first cell of a stage also sees the last cell but one before it, which for a
+    /// stage of a single cell is the stage before or the stem.
+    pub(crate) fn check_settled(&self, search: &NetworkPlan, eval: &NetworkPlan) -> Result<(), SearchError> {
+        if self.search.one_stage {
+            return Ok(());
+        }
+        let inputs = |stage: &StagePlan| {
+            let first: &CellPlan = &stage.cells[0];
+            let channels = [first.channels_two_back, first.channels_one_back];
+            (channels, first.size_two_back, first.size_one_back)
+        };
+        let stages = search.stages.iter().zip(&eval.stages).enumerate();
+        match stages.skip(1).find(|(_, (search, eval))| inputs(search) != inputs(eval)) {
+            None => Ok(()),
+            Some((stage, _)) => refuse(
+                "search.eval_cells",
+                &format!("a network whose stage {stage} hands on other channels than the search network's"),
+                "two cells or more in every stage but the last, here and in search.cells, or search.one_stage = true",
+            ),
+        }
     }
 }
 
