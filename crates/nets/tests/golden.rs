@@ -404,7 +404,6 @@ fn compare_network<M: Module, A: Module>(
 }
 
 #[test]
-#[ignore = "its names of the architecture weights are from before genotypes by stage"]
 fn networks() {
     let golden = golden("networks");
     for path in PATHS {

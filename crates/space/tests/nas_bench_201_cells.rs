@@ -74,7 +74,9 @@ fn space_between_the_parts_is_ignored() {
 #[test]
 fn a_text_of_either_space_is_told_apart() {
     let darts = cdarts_space::published("darts-v2").unwrap();
-    for text in [darts.to_string(), darts.to_json(), cdarts_space::stages_to_json(&[darts.clone()])] {
+    for text in
+        [darts.to_string(), darts.to_json(), cdarts_space::stages_to_json(std::slice::from_ref(&darts))]
+    {
         assert_eq!(text.parse(), Ok(Architecture::from(darts.clone())), "{text}");
     }
     for text in [CELL_1, CELL_1_JSON, &format!(" {CELL_1}\n")] {

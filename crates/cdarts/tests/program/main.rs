@@ -2,7 +2,6 @@
 //! the same end as one that was not.
 
 #![allow(missing_docs)]
-#![expect(clippy::print_stderr, reason = "a skipped test says so")]
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
 mod bad_input;

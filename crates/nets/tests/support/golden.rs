@@ -70,7 +70,9 @@ impl Generator {
             .unwrap()
             .iter()
             .map(|(name, view)| {
-                let values = self.parameter(&format!("{prefix}{name}"), view.shape());
+                // PyTorch's network has one set of architecture weights, and no number for it.
+                let place = name.strip_prefix("sets.0.").unwrap_or(name);
+                let values = self.parameter(&format!("{prefix}{place}"), view.shape());
                 (
                     name.to_owned(),
                     view.shape().to_vec(),
