@@ -5,18 +5,18 @@
 //! barrier between them; inside a pass one task owns an image and runs everything that leaves one state while
 //! that state's planes are in its cache. Raw (un-normalised) convolution outputs are all that is kept.
 
-use std::sync::{Mutex, PoisonError};
-
 use rayon::prelude::*;
 
+use crate::arguments::Weighting;
 use crate::block::{Block, BlockScratch};
 use crate::blocked::{Channels, LANES, blocked_len};
 use crate::depthwise::Padded;
-use crate::error::{KernelError, check};
+use crate::error::{KernelError, check, refuse_small};
 use crate::norm::{Affine, BatchStats, Norms, RunningStats};
 use crate::pixelwise::{Activate, Line, Scale, Term, weighted_sum};
 use crate::plan::{CellPlan, NODES, Op, Path};
 use crate::pool::{max_scratch, pools, pools_scratch};
+use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
 use crate::workspace::{Buffer, Workspace};
 
@@ -40,6 +40,12 @@ pub struct CellInput<'a> {
     pub mix: Option<&'a [f32]>,
     /// Drop-path multipliers `[edges, n]`, already divided by the keep probability.
     pub drop: Option<&'a [f32]>,
+}
+
+impl<'a> CellInput<'a> {
+    pub(crate) fn weighting(&self) -> Weighting<'a> {
+        Weighting { n: self.n, mix: self.mix, drop: self.drop }
+    }
 }
 
 /// What the forward pass keeps for the way back: raw convolution outputs and their statistics.
@@ -207,7 +213,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    fn new(layout: &Layout<'_>, workspace: &Workspace) -> Self {
+    pub fn new(layout: &Layout<'_>, workspace: &Workspace) -> Self {
         let blocks = || layout.convs.iter().flatten().map(|conv| &conv.block);
         let most = |f: fn(&Block) -> usize| blocks().map(f).max().unwrap_or(0);
         let [h, w] = layout.plan.input_size();
@@ -244,36 +250,9 @@ impl Scratch {
     }
 }
 
-/// Scratch for as many tasks as run at once.
-pub(crate) struct ScratchPool<'a> {
-    idle: Mutex<Vec<Scratch>>,
-    layout: &'a Layout<'a>,
-    workspace: &'a Workspace,
-}
-
-impl<'a> ScratchPool<'a> {
-    pub fn new(layout: &'a Layout<'a>, workspace: &'a Workspace) -> Self {
-        Self { idle: Mutex::default(), layout, workspace }
-    }
-
-    /// Runs `task` with scratch that no other task has.
-    pub fn with(&self, task: impl FnOnce(&mut Scratch)) {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut scratch = idle.unwrap_or_else(|| Scratch::new(self.layout, self.workspace));
-        task(&mut scratch);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
-    }
-}
-
 /// Images in each group of a batch.
 pub(crate) const fn group_size(n: usize) -> usize {
     n.div_ceil(MAX_GROUPS)
-}
-
-/// A path's multiplier for one image.
-pub(crate) fn multiplier(input: &CellInput<'_>, index: usize, path: &Path, image: usize) -> f32 {
-    let mix = input.mix.map_or(1.0, |mix| mix[index]);
-    mix * input.drop.map_or(1.0, |drop| drop[path.edge * input.n + image])
 }
 
 /// `max(x, floor)` of all blocks into the interior of padded planes, normalised before if there is a norm.
@@ -295,20 +274,11 @@ pub(crate) fn activate<S: Simd>(
 
 pub(crate) fn check_input(plan: &CellPlan, input: &CellInput<'_>) -> Result<(), KernelError> {
     let channels = Channels::new(plan.channels());
-    if input.n == 0 {
-        return Err(KernelError::TooSmall { what: "batch", minimum: 1, found: 0 });
-    }
+    refuse_small(&[("batch", input.n, 1)])?;
     let state = blocked_len(input.n, channels, plan.input_size());
     check("s0", state, input.s0.len())?;
     check("s1", state, input.s1.len())?;
-    check("weights", plan.weights_len(), input.weights.len())?;
-    if let Some(mix) = input.mix {
-        check("mixing weights", plan.paths().len(), mix.len())?;
-    }
-    if let Some(drop) = input.drop {
-        check("drop-path multipliers", plan.edges() * input.n, drop.len())?;
-    }
-    Ok(())
+    plan.lengths().check_input(input.weights, input.weighting())
 }
 
 impl CellPlan {
@@ -464,7 +434,7 @@ impl<S: Simd> Forward<'_, S> {
         let mut bias = [0f64; LANES];
         let mut terms = vec![];
         for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() > 0) {
-            let k = multiplier(self.input, index, path, image);
+            let k = self.input.weighting().at(index, path.edge, image);
             let norm = path.norm + path.norms() - 1;
             let line = self.norms.line(norm, block);
             bias.iter_mut().zip(line.b).for_each(|(bias, &b)| *bias += f64::from(k) * f64::from(b));
@@ -500,7 +470,7 @@ impl<S: Simd> Forward<'_, S> {
                 Op::Skip => x,
                 _ => continue,
             };
-            let k = multiplier(self.input, index, path, image);
+            let k = self.input.weighting().at(index, path.edge, image);
             Scale { x, line: Line { a: &[k; LANES], ..Line::IDENTITY }, accumulate: true, to }.apply(self.s);
         }
     }
@@ -520,7 +490,7 @@ impl Job for Infer<'_> {
     fn run<S: Simd>(self, s: S) {
         let mut packed = self.workspace.take(self.layout.packed_len);
         self.layout.pack(self.input.weights, &mut packed);
-        let pool = ScratchPool::new(self.layout, self.workspace);
+        let pool = ScratchPool::new(|| Scratch::new(self.layout, self.workspace));
         let forward =
             Forward { s, layout: self.layout, input: self.input, packed: &packed, norms: self.norms };
         let group = group_size(self.input.n);
@@ -602,7 +572,7 @@ impl Job for TrainForward<'_> {
 
     fn run<S: Simd>(mut self, s: S) -> CellSaved {
         let (layout, input) = (self.layout, self.input);
-        let pool = ScratchPool::new(layout, self.workspace);
+        let pool = ScratchPool::new(|| Scratch::new(layout, self.workspace));
         let per_image = (layout.plan.norms() * 2 * layout.channels.padded()).max(1);
         let mut stats = vec![0f64; input.n * per_image];
         let [h, w] = layout.plan.output_size();
@@ -625,7 +595,7 @@ impl Job for TrainForward<'_> {
 
 fn run_pass<S: Simd>(
     forward: &Forward<'_, S>,
-    pool: &ScratchPool<'_>,
+    pool: &ScratchPool<'_, Scratch>,
     pass: Pass,
     raw: &mut [f32],
     output: &mut [f32],

@@ -6,18 +6,17 @@
 
 use rayon::prelude::*;
 
+use crate::arguments::GradLengths;
 use crate::block::{BackTaps, RawGrad, window};
 use crate::blocked::LANES;
-use crate::cell::{
-    CellInput, CellSaved, Forward, Layout, Scratch, ScratchPool, activate, check_input, group_size,
-    multiplier,
-};
+use crate::cell::{CellInput, CellSaved, Forward, Layout, Scratch, activate, check_input, group_size};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check};
 use crate::norm::{NormGrads, Norms};
 use crate::pixelwise::{Lanes, Line, Scale, Term, add_where_positive, dot, dots, relu_norm_back};
 use crate::plan::{CellPlan, NODES, Op, Path};
 use crate::pool::{avg_shares, max_pool_back, pools};
+use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
 use crate::workspace::Workspace;
 
@@ -39,22 +38,11 @@ pub struct CellGrads<'a> {
 fn check_grads(plan: &CellPlan, input: &CellInput<'_>, grads: &CellGrads<'_>) -> Result<(), KernelError> {
     check("gradient of s0", input.s0.len(), grads.s0.len())?;
     check("gradient of s1", input.s1.len(), grads.s1.len())?;
-    check("gradient of weights", plan.weights_len(), grads.weights.len())?;
-    if let Some(mix) = &grads.mix {
-        check("gradient of mixing weights", plan.paths().len(), mix.len())?;
-    }
-    match (&grads.affine, plan.affine()) {
-        (None, false) => Ok(()),
-        (Some([gain, bias]), true) => {
-            check("gradient of gains", plan.norms() * plan.channels(), gain.len())?;
-            check("gradient of biases", plan.norms() * plan.channels(), bias.len())
-        }
-        (found, _) => {
-            let name = |some: bool| if some { "gains and biases" } else { "none" };
-            let (expected, found) = (name(plan.affine()), name(found.is_some()));
-            Err(KernelError::Argument { what: "affine gradients", expected, found })
-        }
-    }
+    plan.lengths().check_grads(GradLengths {
+        weights: grads.weights.len(),
+        mix: grads.mix.as_ref().map(|mix| mix.len()),
+        affine: grads.affine.as_ref().map(|pair| pair.each_ref().map(|grads| grads.len())),
+    })
 }
 
 impl CellPlan {
@@ -206,7 +194,7 @@ impl Job for Backward<'_> {
         let Self { layout, workspace, input, output, mut saved, grad_output, grads } = self;
         let n = input.n;
         let groups = n.div_ceil(group_size(n));
-        let pool = ScratchPool::new(layout, workspace);
+        let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let mut nodes = workspace.take(n * NODES * layout.plane());
         let mut weights = workspace.take_zeroed(groups * layout.grads_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
@@ -322,7 +310,7 @@ impl Barrier<'_> {
 #[allow(clippy::too_many_arguments)]
 fn run_pass<S: Simd>(
     reverse: &Reverse<'_, S>,
-    pool: &ScratchPool<'_>,
+    pool: &ScratchPool<'_, Scratch>,
     pass: Pass,
     raw: &mut [f32],
     nodes: &mut [f32],
@@ -422,7 +410,7 @@ impl<S: Simd> Reverse<'_, S> {
             let (first, second) = image.raw[path.norm * len..][..2 * len].split_at_mut(len);
             activate(s, first, Some((norms, path.norm)), 0.0, plane, scratch.padded(2));
             let norm = path.norm + 1;
-            let k = self.scaled(norm, multiplier(self.forward.input, index, path, image.index));
+            let k = self.scaled(norm, self.forward.input.weighting().at(index, path.edge, image.index));
             let g = &image.nodes[path.node * len..][..len];
             let grad = RawGrad { g, y: second, k: &k, norms, grads: self.grads, norm };
             let packed = self.layout().packed(conv, self.forward.packed);
@@ -453,7 +441,8 @@ impl<S: Simd> Reverse<'_, S> {
             }
             let y = &image.raw[path.norm * len..][..len];
             let is_last = path.norms() == 1;
-            let k = if is_last { multiplier(self.forward.input, index, path, image.index) } else { 1.0 };
+            let k =
+                if is_last { self.forward.input.weighting().at(index, path.edge, image.index) } else { 1.0 };
             let k = self.scaled(path.norm, k);
             let g = if is_last {
                 &image.nodes[path.node * len..][..len]
@@ -512,7 +501,7 @@ impl<S: Simd> Reverse<'_, S> {
                 let to = &mut scratch.pooled[kept];
                 let paths = self.layout().leaving(state).filter(|(_, path)| path.op == op);
                 for (count, (index, path)) in paths.enumerate() {
-                    let k = multiplier(self.forward.input, index, path, image.index);
+                    let k = self.forward.input.weighting().at(index, path.edge, image.index);
                     let x = &node_grads[path.node * len + block * area..][..area];
                     let line = Line { a: &[k; LANES], ..Line::IDENTITY };
                     Scale { x, line, accumulate: count > 0, to }.apply(s);
@@ -537,7 +526,7 @@ impl<S: Simd> Reverse<'_, S> {
             }
             for (index, path) in self.layout().leaving(state) {
                 if path.op == Op::Skip && path.norms() == 0 {
-                    let k = multiplier(self.forward.input, index, path, image.index);
+                    let k = self.forward.input.weighting().at(index, path.edge, image.index);
                     let first = if state < 2 { 0 } else { state - 1 };
                     let x = &later[(path.node - first) * len + block * area..][..area];
                     Scale { x, line: Line { a: &[k; LANES], ..Line::IDENTITY }, accumulate: true, to }

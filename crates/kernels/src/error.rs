@@ -72,3 +72,11 @@ pub enum KernelError {
 pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<(), KernelError> {
     if expected == found { Ok(()) } else { Err(KernelError::Length { what, expected, found }) }
 }
+
+/// Checks quantities, each with its name and its smallest usable value.
+pub(crate) fn refuse_small(wanted: &[(&'static str, usize, usize)]) -> Result<(), KernelError> {
+    match wanted.iter().find(|(_, found, minimum)| found < minimum) {
+        Some(&(what, found, minimum)) => Err(KernelError::TooSmall { what, minimum, found }),
+        None => Ok(()),
+    }
+}

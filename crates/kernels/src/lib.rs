@@ -45,6 +45,7 @@
 //! # }
 //! ```
 
+mod arguments;
 mod block;
 mod blocked;
 mod cell;
@@ -60,6 +61,7 @@ pub mod plan;
 mod pointwise;
 mod pool;
 pub mod reference;
+mod scratch;
 mod simd;
 mod workspace;
 

@@ -7,7 +7,7 @@ use crate::block::{Block, BlockScratch, RawGrad};
 use crate::blocked::{Channels, LANES, blocked_len};
 use crate::cell::{activate, group_size};
 use crate::depthwise::Padded;
-use crate::error::{KernelError, check};
+use crate::error::{KernelError, check, refuse_small};
 use crate::norm::{Affine, BatchStats, NormGrads, Norms, RunningStats};
 use crate::pixelwise::{Scale, add_where_positive, dot};
 use crate::simd::{Job, Simd};
@@ -272,13 +272,6 @@ impl NormConv {
         let mut gathered = job.workspace.take(self.block.gathered_len());
         self.activated(s, job.input, image, &mut padded);
         self.block.forward(s, job.packed, (&padded, plane), &mut gathered, y, stats);
-    }
-}
-
-fn refuse_small(wanted: &[(&'static str, usize, usize)]) -> Result<(), KernelError> {
-    match wanted.iter().find(|(_, found, minimum)| found < minimum) {
-        Some(&(what, found, minimum)) => Err(KernelError::TooSmall { what, minimum, found }),
-        None => Ok(()),
     }
 }
 

@@ -3,7 +3,8 @@
 //! Facts 3.1 (operations, index order) and 3.2 (cell). Parameters of a cell are one flat slice, batch norms
 //! one flat list, so that a whole cell is one operation with few arguments.
 
-use crate::error::KernelError;
+use crate::arguments::Lengths;
+use crate::error::{KernelError, refuse_small};
 
 /// Nodes of a cell.
 pub const NODES: usize = 4;
@@ -179,11 +180,11 @@ impl CellPlan {
         edges: &[Edge],
         affine: bool,
     ) -> Result<Self, KernelError> {
-        for (what, found) in [("channels", channels), ("image height", size[0]), ("image width", size[1])] {
-            if found == 0 {
-                return Err(KernelError::TooSmall { what, minimum: 1, found });
-            }
-        }
+        refuse_small(&[
+            ("channels", channels, 1),
+            ("image height", size[0], 1),
+            ("image width", size[1], 1),
+        ])?;
         let paths = Vec::with_capacity(edges.len());
         let mut plan =
             Self { channels, size, reduction, affine, paths, edges: edges.len(), weights: 0, norms: 0 };
@@ -211,6 +212,15 @@ impl CellPlan {
         self.norms += path.norms();
         self.paths.push(path);
         Ok(())
+    }
+
+    pub(crate) fn lengths(&self) -> Lengths {
+        Lengths {
+            weights: self.weights,
+            paths: self.paths.len(),
+            edges: self.edges,
+            affine: self.affine.then_some(self.norms * self.channels),
+        }
     }
 
     /// Channels of every state and node.

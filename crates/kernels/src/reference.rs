@@ -360,8 +360,15 @@ impl<T: Float> Params<T> {
 #[derive(Debug, Clone)]
 pub(crate) struct Tape<T> {
     inputs: Vec<Tensor<T>>,
-    pub(crate) moments: Vec<Option<Moments<T>>>,
+    moments: Vec<Option<Moments<T>>>,
     pub(crate) output: Tensor<T>,
+}
+
+impl<T: Float> Tape<T> {
+    /// Moments of the path's norms, in order.
+    pub(crate) fn statistics(&self) -> impl Iterator<Item = Moments<T>> {
+        self.moments.iter().flatten().cloned()
+    }
 }
 
 pub(crate) fn run<T: Float>(layers: &[Layer], params: &Params<T>, x: &Tensor<T>) -> Tape<T> {
@@ -477,8 +484,14 @@ pub struct Mix<T> {
 }
 
 impl<T: Float> Mix<T> {
-    fn drop(&self, path: &Path, n: usize, image: usize) -> T {
-        self.drop.as_ref().map_or(T::one(), |drop| drop[path.edge * n + image])
+    /// What an edge is multiplied by for one of `n` images.
+    pub(crate) fn drop(&self, edge: usize, n: usize, image: usize) -> T {
+        self.drop.as_ref().map_or(T::one(), |drop| drop[edge * n + image])
+    }
+
+    /// What a path is multiplied by for one of `n` images.
+    pub(crate) fn at(&self, path: usize, edge: usize, n: usize, image: usize) -> T {
+        self.mix[path] * self.drop(edge, n, image)
     }
 }
 
@@ -495,7 +508,7 @@ impl<T: Float> CellTape<T> {
     /// Mean and biased variance of every batch norm in the plan's order.
     #[must_use]
     pub fn moments(&self) -> Vec<Moments<T>> {
-        self.tapes.iter().flat_map(|tape| tape.moments.iter().flatten().cloned()).collect()
+        self.tapes.iter().flat_map(Tape::statistics).collect()
     }
 }
 
@@ -519,7 +532,7 @@ pub fn cell_forward<T: Float>(
         let mut state = Tensor::zeros([n, plan.channels(), h, w]);
         for (index, path) in plan.paths().iter().enumerate().filter(|(_, p)| p.node == node) {
             let tape = run(&layers(path, plan.channels()), params, &states[path.source]);
-            state.add_scaled(&tape.output, |image| mix.mix[index] * mix.drop(path, n, image));
+            state.add_scaled(&tape.output, |image| mix.at(index, path.edge, n, image));
             tapes[index] = Some(tape);
         }
         states.push(state);
@@ -561,7 +574,7 @@ pub fn cell_backward<T: Float>(
             let node_grad = grads[node + 2].clone();
             let path_tape = &tape.tapes[index];
             let mut dropped = Tensor::zeros(node_grad.shape);
-            dropped.add_scaled(&node_grad, |image| mix.drop(path, n, image));
+            dropped.add_scaled(&node_grad, |image| mix.drop(path.edge, n, image));
             let dot = dropped.data.iter().zip(&path_tape.output.data);
             mix_grads[index] = dot.fold(T::zero(), |sum, (&g, &y)| sum + g * y);
             let scaled = dropped.map(|g| g * mix.mix[index]);
@@ -594,7 +607,7 @@ impl<T: Float> NormConvTape<T> {
     /// Statistics of the norm.
     #[must_use]
     pub fn moments(&self) -> Vec<Moments<T>> {
-        self.tape.moments.iter().flatten().cloned().collect()
+        self.tape.statistics().collect()
     }
 
     /// Gradients of input and parameters.

@@ -7,7 +7,10 @@ mod support;
 use cdarts_kernels::plan::{CellPlan, Edge, Op};
 use cdarts_kernels::{KernelError, Level, Workspace};
 use proptest::prelude::*;
-use support::{Bounds, Case, assert_close, run_fast, run_reference};
+use support::{
+    Bounds, Case, assert_close, assert_threads_change_nothing, assert_workspace_is_reused, run_fast,
+    run_reference,
+};
 
 fn compare(case: &Case, level: Level) {
     let workspace = Workspace::with_level(level);
@@ -65,16 +68,7 @@ fn the_usual_sizes_match_the_reference() {
 fn threads_do_not_change_a_bit() {
     for reduction in [false, true] {
         let case = Case::new(CellPlan::search(13, [7, 6], reduction).unwrap(), 37, 5, false);
-        let run = |threads: usize| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| run_fast(&case, &Workspace::new()))
-        };
-        let bits = |results: &[(&'static str, Vec<f64>)]| {
-            results.iter().flat_map(|(_, v)| v.iter().map(|v| v.to_bits())).collect::<Vec<_>>()
-        };
-        let one = bits(&run(1));
-        assert_eq!(one, bits(&run(2)));
-        assert_eq!(one, bits(&run(5)));
+        assert_threads_change_nothing(|| run_fast(&case, &Workspace::new()));
     }
 }
 
@@ -92,14 +86,7 @@ fn equal_maxima_go_the_same_way() {
 #[test]
 fn a_workspace_is_reused() {
     let case = Case::new(CellPlan::search(8, [6, 6], false).unwrap(), 4, 1, false);
-    let workspace = Workspace::new();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    pool.install(|| {
-        let first = run_fast(&case, &workspace);
-        let held = workspace.idle_bytes();
-        assert_eq!(first, run_fast(&case, &workspace));
-        assert_eq!(held, workspace.idle_bytes());
-    });
+    assert_workspace_is_reused(|workspace| run_fast(&case, workspace));
 }
 
 #[test]

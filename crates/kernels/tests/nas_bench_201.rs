@@ -8,7 +8,10 @@ use cdarts_kernels::nas_bench_201::{CellGrads, CellInput, CellPlan, Edge, Op, re
 use cdarts_kernels::reference::{Mix, Moments, Params, Tensor};
 use cdarts_kernels::{Affine, Channels, KernelError, Level, RunningStats, Workspace};
 use proptest::prelude::*;
-use support::{Bounds, Named, Random, assert_close, blocked, double, plain};
+use support::{
+    Bounds, Named, Random, assert_close, assert_threads_change_nothing, assert_workspace_is_reused, blocked,
+    double, plain,
+};
 
 struct Case {
     plan: CellPlan,
@@ -175,29 +178,13 @@ fn a_mean_far_from_zero_costs_no_precision() {
 #[test]
 fn threads_do_not_change_a_bit() {
     let case = Case::new(search(13, [7, 6]), 37, 5, false);
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| case.fast(&Workspace::new()))
-    };
-    let bits = |results: Named| -> Vec<u64> {
-        results.iter().flat_map(|(_, v)| v.iter().map(|v| v.to_bits())).collect()
-    };
-    let one = bits(run(1));
-    assert_eq!(one, bits(run(2)));
-    assert_eq!(one, bits(run(5)));
+    assert_threads_change_nothing(|| case.fast(&Workspace::new()));
 }
 
 #[test]
 fn a_workspace_is_reused() {
     let case = Case::new(search(8, [6, 6]), 4, 1, false);
-    let workspace = Workspace::new();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    pool.install(|| {
-        let first = case.fast(&workspace);
-        let held = workspace.idle_bytes();
-        assert_eq!(first, case.fast(&workspace));
-        assert_eq!(held, workspace.idle_bytes());
-    });
+    assert_workspace_is_reused(|workspace| case.fast(workspace));
 }
 
 #[test]

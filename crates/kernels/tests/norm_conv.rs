@@ -9,7 +9,7 @@ use cdarts_kernels::{
     Affine, Channels, KernelError, NormConv, NormConvGrads, NormConvInput, RunningStats, Workspace,
 };
 use proptest::prelude::*;
-use support::{Bounds, Named, Random, assert_close, blocked, double, plain};
+use support::{Bounds, Named, Random, assert_close, assert_threads_change_nothing, blocked, double, plain};
 
 #[derive(Debug, Clone, Copy)]
 enum Kind {
@@ -171,13 +171,7 @@ fn a_mean_far_from_zero_costs_no_precision() {
 fn threads_do_not_change_a_bit() {
     let kind = Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true };
     let case = Case::new(kind, Channels::new(20), 12, [7, 9], 41, true, 9);
-    let run = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| case.fast(&Workspace::new(), true))
-    };
-    let one = run(1);
-    assert_eq!(one, run(2));
-    assert_eq!(one, run(5));
+    assert_threads_change_nothing(|| case.fast(&Workspace::new(), true));
 }
 
 #[test]

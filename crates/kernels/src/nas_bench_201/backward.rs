@@ -4,9 +4,10 @@
 
 use rayon::prelude::*;
 
-use super::cell::{CellInput, CellSaved, Forward, INNER, check_input, multiplier};
-use super::layout::{Layout, Scratch, ScratchPool};
+use super::cell::{CellInput, CellSaved, Forward, INNER, check_input};
+use super::layout::{Layout, Scratch};
 use super::plan::{CellPlan, NODES, Op, Path};
+use crate::arguments::GradLengths;
 use crate::blocked::LANES;
 use crate::cell::group_size;
 use crate::dense::{PAIR, Product, Walk, WeightGrad};
@@ -16,6 +17,7 @@ use crate::pixelwise::{
     Lanes, Line, PairedNormGrad, Scale, Term, add_where_positive, dots, lanes, weighted_sum,
 };
 use crate::pool::BoxSum;
+use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
 use crate::workspace::Workspace;
 
@@ -34,22 +36,11 @@ pub struct CellGrads<'a> {
 
 fn check_grads(plan: &CellPlan, input: &CellInput<'_>, grads: &CellGrads<'_>) -> Result<(), KernelError> {
     check("gradient of the input", input.x.len(), grads.x.len())?;
-    check("gradient of weights", plan.weights_len(), grads.weights.len())?;
-    if let Some(mix) = &grads.mix {
-        check("gradient of mixing weights", plan.paths().len(), mix.len())?;
-    }
-    match (&grads.affine, plan.affine()) {
-        (None, false) => Ok(()),
-        (Some([gain, bias]), true) => {
-            check("gradient of gains", plan.norms() * plan.channels(), gain.len())?;
-            check("gradient of biases", plan.norms() * plan.channels(), bias.len())
-        }
-        (found, _) => {
-            let name = |some: bool| if some { "gains and biases" } else { "none" };
-            let (expected, found) = (name(plan.affine()), name(found.is_some()));
-            Err(KernelError::Argument { what: "affine gradients", expected, found })
-        }
-    }
+    plan.lengths().check_grads(GradLengths {
+        weights: grads.weights.len(),
+        mix: grads.mix.as_ref().map(|mix| mix.len()),
+        affine: grads.affine.as_ref().map(|pair| pair.each_ref().map(|grads| grads.len())),
+    })
 }
 
 impl CellPlan {
@@ -121,7 +112,7 @@ impl Job for Backward<'_> {
         let groups = n.div_ceil(group_size(n));
         let mut packed = workspace.take(layout.packed_back_len);
         layout.pack_back(input.weights, &mut packed);
-        let pool = ScratchPool::new(layout, workspace, true);
+        let pool = ScratchPool::new(|| Scratch::new(layout, workspace, true));
         let mut inner = workspace.take(n * INNER * layout.plane());
         let mut weights = workspace.take_zeroed(groups * layout.packed_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
@@ -218,7 +209,7 @@ struct Reverse<'a, S> {
 
 fn run_pass<S: Simd>(
     reverse: &Reverse<'_, S>,
-    pool: &ScratchPool<'_>,
+    pool: &ScratchPool<'_, Scratch>,
     node: usize,
     [inner, x, weights]: [&mut [f32]; 3],
     sums: &mut [f64],
@@ -313,7 +304,7 @@ impl<S: Simd> Reverse<'_, S> {
         let (area, blocks) = (layout.area(), layout.blocks());
         for (p, &(index, _, norm)) in bundle.paths.iter().enumerate() {
             let path = &layout.plan.paths()[index];
-            let by = multiplier(self.forward.input, index, path, image);
+            let by = self.forward.input.weighting().at(index, path.edge, image);
             let k: Vec<f32> = self.grads.k[self.forward.norms.range(norm)].iter().map(|k| k * by).collect();
             let (g, y) = (self.grad(path.node, image, inner), self.raw(norm, image));
             for block in 0..blocks {
@@ -427,7 +418,7 @@ impl<S: Simd> Reverse<'_, S> {
                 Op::AvgPool3 => pooled,
                 _ => None,
             };
-            let k = multiplier(self.forward.input, index, path, image);
+            let k = self.forward.input.weighting().at(index, path.edge, image);
             terms.extend(y.map(|y| Term { y, centre: &[0.0; LANES], a: [k; LANES] }));
         }
         if node == NODES - 1 {

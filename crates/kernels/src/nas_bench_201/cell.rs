@@ -3,16 +3,18 @@
 
 use rayon::prelude::*;
 
-use super::layout::{Bundle, Layout, Scratch, ScratchPool};
-use super::plan::{CellPlan, NODES, Op, Path};
+use super::layout::{Bundle, Layout, Scratch};
+use super::plan::{CellPlan, NODES, Op};
+use crate::arguments::Weighting;
 use crate::block::finish_moments;
 use crate::blocked::{LANES, blocked_len};
 use crate::cell::{activate, group_size};
 use crate::dense::{Product, Walk};
-use crate::error::{KernelError, check};
+use crate::error::{KernelError, check, refuse_small};
 use crate::norm::{Affine, BatchStats, Norms, RunningStats};
 use crate::pixelwise::{Term, moments, weighted_sum};
 use crate::pool::BoxSum;
+use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
 use crate::workspace::{Buffer, Workspace};
 
@@ -31,6 +33,12 @@ pub struct CellInput<'a> {
     pub mix: Option<&'a [f32]>,
     /// Drop-path multipliers `[edges, n]`, already divided by the keep probability.
     pub drop: Option<&'a [f32]>,
+}
+
+impl<'a> CellInput<'a> {
+    pub(super) fn weighting(&self) -> Weighting<'a> {
+        Weighting { n: self.n, mix: self.mix, drop: self.drop }
+    }
 }
 
 /// What the forward pass keeps for the way back: raw convolution outputs with their statistics, and the inner nodes.
@@ -59,25 +67,10 @@ impl CellSaved {
 /// Nodes that are neither input nor output.
 pub(super) const INNER: usize = NODES - 2;
 
-/// A path's multiplier for one image.
-pub(super) fn multiplier(input: &CellInput<'_>, index: usize, path: &Path, image: usize) -> f32 {
-    let mix = input.mix.map_or(1.0, |mix| mix[index]);
-    mix * input.drop.map_or(1.0, |drop| drop[path.edge * input.n + image])
-}
-
 pub(super) fn check_input(plan: &CellPlan, input: &CellInput<'_>) -> Result<(), KernelError> {
-    if input.n == 0 {
-        return Err(KernelError::TooSmall { what: "batch", minimum: 1, found: 0 });
-    }
+    refuse_small(&[("batch", input.n, 1)])?;
     check("input", plan.state_len(input.n), input.x.len())?;
-    check("weights", plan.weights_len(), input.weights.len())?;
-    if let Some(mix) = input.mix {
-        check("mixing weights", plan.paths().len(), mix.len())?;
-    }
-    if let Some(drop) = input.drop {
-        check("drop-path multipliers", plan.edges() * input.n, drop.len())?;
-    }
-    Ok(())
+    plan.lengths().check_input(input.weights, input.weighting())
 }
 
 impl CellPlan {
@@ -234,7 +227,7 @@ impl<S: Simd> Forward<'_, S> {
         let mut bias = [0f64; LANES];
         let (mut terms, mut pooled) = (vec![], vec![]);
         for (index, path) in self.layout.entering(node) {
-            let k = multiplier(self.input, index, path, image);
+            let k = self.input.weighting().at(index, path.edge, image);
             if let Some((_, norm)) = path.conv {
                 let line = self.norms.line(norm, block);
                 bias.iter_mut().zip(line.b).for_each(|(bias, &b)| *bias += f64::from(k) * f64::from(b));
@@ -295,7 +288,7 @@ impl Job for Inference<'_> {
         let Self { layout, workspace, input, output, norms } = self;
         let mut packed = workspace.take(layout.packed_len);
         layout.pack(input.weights, &mut packed);
-        let pool = ScratchPool::new(layout, workspace, false);
+        let pool = ScratchPool::new(|| Scratch::new(layout, workspace, false));
         let forward = Forward { s, layout, input, packed: &packed, norms };
         let group = group_size(input.n);
         output.par_chunks_mut(group * layout.plane()).enumerate().for_each(|(g, output)| {
@@ -327,7 +320,7 @@ impl Job for Training<'_> {
         let Self { layout, workspace, input, output, mut saved } = self;
         let mut packed = workspace.take(layout.packed_len);
         layout.pack(input.weights, &mut packed);
-        let pool = ScratchPool::new(layout, workspace, false);
+        let pool = ScratchPool::new(|| Scratch::new(layout, workspace, false));
         let per_norm = 2 * layout.channels.padded();
         let per_image = (layout.plan.norms() * per_norm).max(1);
         let mut stats = vec![0f64; input.n * per_image];
@@ -353,7 +346,7 @@ impl Job for Training<'_> {
 
 fn run_pass<S: Simd>(
     forward: &Forward<'_, S>,
-    pool: &ScratchPool<'_>,
+    pool: &ScratchPool<'_, Scratch>,
     node: usize,
     [raw, inner, output]: [&mut [f32]; 3],
     stats: &mut [f64],

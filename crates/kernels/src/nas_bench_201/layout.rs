@@ -1,8 +1,6 @@
 //! Everything about a cell that does not depend on the batch: which convolutions leave which node, and where packed
 //! weights, planes and sums lie.
 
-use std::sync::{Mutex, PoisonError};
-
 use rayon::prelude::*;
 
 use super::plan::{CellPlan, NODES, Path};
@@ -232,37 +230,18 @@ pub(super) struct Scratch {
     pub pool: Buffer,
 }
 
-/// Scratch for as many tasks as run at once.
-pub(super) struct ScratchPool<'a> {
-    idle: Mutex<Vec<Scratch>>,
-    layout: &'a Layout<'a>,
-    workspace: &'a Workspace,
-    back: bool,
-}
-
-impl<'a> ScratchPool<'a> {
-    pub fn new(layout: &'a Layout<'a>, workspace: &'a Workspace, back: bool) -> Self {
-        Self { idle: Mutex::default(), layout, workspace, back }
-    }
-
-    fn make(&self) -> Scratch {
-        let plane = self.layout.padded();
-        let pairs = self.layout.fans.iter().map(Fan::pairs).max().unwrap_or(0);
-        let back = usize::from(self.back);
-        Scratch {
-            padded: self.workspace.take_zeroed(self.layout.blocks() * plane.len()),
-            grads: self.workspace.take_zeroed(back * pairs * 2 * plane.len()),
-            relu_grad: self.workspace.take(back * self.layout.plane()),
-            pooled: self.workspace.take(self.layout.area()),
-            pool: self.workspace.take(box_scratch(plane.w)),
+impl Scratch {
+    /// `back` says whether it is for the way back.
+    pub fn new(layout: &Layout<'_>, workspace: &Workspace, back: bool) -> Self {
+        let plane = layout.padded();
+        let pairs = layout.fans.iter().map(Fan::pairs).max().unwrap_or(0);
+        let back = usize::from(back);
+        Self {
+            padded: workspace.take_zeroed(layout.blocks() * plane.len()),
+            grads: workspace.take_zeroed(back * pairs * 2 * plane.len()),
+            relu_grad: workspace.take(back * layout.plane()),
+            pooled: workspace.take(layout.area()),
+            pool: workspace.take(box_scratch(plane.w)),
         }
-    }
-
-    /// Runs `task` with scratch that no other task has.
-    pub fn with(&self, task: impl FnOnce(&mut Scratch)) {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut scratch = idle.unwrap_or_else(|| self.make());
-        task(&mut scratch);
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(scratch);
     }
 }

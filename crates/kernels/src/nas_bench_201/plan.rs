@@ -1,6 +1,7 @@
 //! What a cell computes: its paths (an operation on an edge), and where each path's parameters lie.
 
-use crate::error::KernelError;
+use crate::arguments::Lengths;
+use crate::error::{KernelError, refuse_small};
 use crate::plan::Weight;
 
 /// Nodes of a cell, the input included.
@@ -108,11 +109,11 @@ impl CellPlan {
         edges: &[Edge],
         affine: bool,
     ) -> Result<Self, KernelError> {
-        for (what, found) in [("channels", channels), ("image height", size[0]), ("image width", size[1])] {
-            if found == 0 {
-                return Err(KernelError::TooSmall { what, minimum: 1, found });
-            }
-        }
+        refuse_small(&[
+            ("channels", channels, 1),
+            ("image height", size[0], 1),
+            ("image width", size[1], 1),
+        ])?;
         let paths = Vec::with_capacity(edges.len());
         let mut plan = Self { channels, size, affine, paths, edges: edges.len(), weights: 0, norms: 0 };
         for (index, edge) in edges.iter().enumerate() {
@@ -140,6 +141,15 @@ impl CellPlan {
         }
         self.paths.push(Path { edge: index, node, source, op, conv });
         Ok(())
+    }
+
+    pub(crate) fn lengths(&self) -> Lengths {
+        Lengths {
+            weights: self.weights,
+            paths: self.paths.len(),
+            edges: self.edges,
+            affine: self.affine.then_some(self.norms * self.channels),
+        }
     }
 
     /// Channels of every node.

@@ -17,10 +17,6 @@ fn layers(path: &Path) -> Vec<Layer> {
     }
 }
 
-fn multiplier<T: Float>(mix: &Mix<T>, index: usize, path: &Path, n: usize, image: usize) -> T {
-    mix.mix[index] * mix.drop.as_ref().map_or(T::one(), |drop| drop[path.edge * n + image])
-}
-
 /// What [`cell_forward`] keeps: nodes and tapes.
 #[derive(Debug, Clone)]
 pub struct CellTape<T> {
@@ -33,7 +29,7 @@ impl<T: Float> CellTape<T> {
     /// Mean and biased variance of every batch norm in the plan's order.
     #[must_use]
     pub fn moments(&self) -> Vec<Moments<T>> {
-        self.tapes.iter().flat_map(|tape| tape.moments.iter().flatten().cloned()).collect()
+        self.tapes.iter().flat_map(Tape::statistics).collect()
     }
 }
 
@@ -55,7 +51,7 @@ pub fn cell_forward<T: Float>(
         let mut sum = Tensor::zeros(x.shape);
         for (index, path) in plan.paths().iter().enumerate().filter(|(_, path)| path.node == node) {
             let tape = run(&layers(path), params, &nodes[path.source]);
-            sum.add_scaled(&tape.output, |image| multiplier(mix, index, path, n, image));
+            sum.add_scaled(&tape.output, |image| mix.at(index, path.edge, n, image));
             tapes[index] = Some(tape);
         }
         nodes.push(sum);
@@ -91,12 +87,12 @@ pub fn cell_backward<T: Float>(
     for node in (1..NODES).rev() {
         for (index, path) in plan.paths().iter().enumerate().filter(|(_, path)| path.node == node) {
             let (node_grad, tape) = (grads[node].clone(), &tape.tapes[index]);
-            let drop = |image: usize| mix.drop.as_ref().map_or(T::one(), |drop| drop[path.edge * n + image]);
             let area = node_grad.data.len() / n.max(1);
             let products = node_grad.data.iter().zip(&tape.output.data).enumerate();
-            mix_grads[index] = products.fold(T::zero(), |sum, (i, (&g, &y))| sum + g * y * drop(i / area));
+            mix_grads[index] =
+                products.fold(T::zero(), |sum, (i, (&g, &y))| sum + g * y * mix.drop(path.edge, n, i / area));
             let mut scaled = Tensor::zeros(node_grad.shape);
-            scaled.add_scaled(&node_grad, |image| multiplier(mix, index, path, n, image));
+            scaled.add_scaled(&node_grad, |image| mix.at(index, path.edge, n, image));
             let back = run_back(&layers(path), params, tape, scaled, &mut param_grads);
             grads[path.source].add_scaled(&back, |_| T::one());
         }

@@ -207,6 +207,29 @@ pub fn run_reference<T: num_traits::Float>(case: &Case) -> Named {
     ]
 }
 
+/// Fails where `run` gives other bits on two or five threads than on one.
+pub fn assert_threads_change_nothing(run: impl Fn() -> Named + Sync) {
+    let bits = |threads: usize| -> Vec<u64> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(&run).iter().flat_map(|(_, v)| v.iter().map(|v| v.to_bits())).collect()
+    };
+    let one = bits(1);
+    assert_eq!(one, bits(2));
+    assert_eq!(one, bits(5));
+}
+
+/// Fails where a second `run` gives other results than the first, or takes more buffers.
+pub fn assert_workspace_is_reused(run: impl Fn(&Workspace) -> Named + Sync) {
+    let workspace = Workspace::new();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        let first = run(&workspace);
+        let held = workspace.idle_bytes();
+        assert_eq!(first, run(&workspace));
+        assert_eq!(held, workspace.idle_bytes());
+    });
+}
+
 /// How far results may differ.
 pub struct Bounds {
     /// Relative to the largest value.
