@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::module::ParamId;
 use burn::tensor::TensorData;
-use cdarts_space::{CellKind, NODES, NetworkPlan, Op, StageGenotypes, edge_index};
+use cdarts_space::{CellKind, NetworkPlan, Op, StageGenotypes, edge_ends};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::NetsError;
@@ -144,11 +144,8 @@ impl WeightBank {
             for (cell, built) in built.cells.iter().enumerate() {
                 let at = |part| Slot { stage, cell, part };
                 self.put(at(Part::Preprocess), params::values(&built.preprocess), &mut moved);
-                for (node, source) in
-                    (0..NODES).flat_map(|node| (0..node + 2).map(move |source| (node, source)))
-                {
-                    for (op, operation) in Op::ALL.into_iter().zip(&built.edges[edge_index(node, source)].ops)
-                    {
+                for ((node, source), edge) in edge_ends().zip(&built.edges) {
+                    for (op, operation) in Op::ALL.into_iter().zip(&edge.ops) {
                         self.put(at(Part::Edge { node, source, op }), params::values(operation), &mut moved);
                     }
                 }

@@ -1,7 +1,7 @@
 //! The search network: stages of mixed cells, shallow (facts 1.1, 3.4).
 
 use burn::module::Module;
-use cdarts_space::{CellKind, NetworkPlan, StageGenotypes};
+use cdarts_space::{NetworkPlan, StageGenotypes};
 
 use crate::arch::{ArchWeights, Mixing};
 use crate::cell::SearchCell;
@@ -87,8 +87,7 @@ impl Supernet {
 impl SearchStage {
     fn forward(&self, [mut two_back, mut one_back]: [State; 2], stage: usize, mixing: &Mixing) -> [State; 2] {
         for cell in &self.cells {
-            let kind = if cell.reduces() { CellKind::Reduction } else { CellKind::Normal };
-            let state = cell.forward(two_back, one_back.clone(), mixing.of(stage, kind));
+            let state = cell.forward(two_back, one_back.clone(), mixing.of(stage, cell.kind()));
             (two_back, one_back) = (one_back, state);
         }
         [two_back, one_back]

@@ -1,8 +1,8 @@
 //! Where a run is: the one value that trainer loop, resume point, progress bar, journal and dashboard share.
 //!
 //! Names of the phases: facts section 1.3 (warm-up of the search network, then per cycle a warm-up of the
-//! evaluation network and joint epochs), pre-training: 1.9, retraining: facts section 5. What comes after what is the trainer's
-//! plan; this file only orders the phases in time.
+//! evaluation network and joint epochs), pre-training: 1.9, retraining: facts section 5. What comes after what
+//! is the trainer's plan; this file only orders the phases in time.
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -2,13 +2,14 @@
 //! `bundle/model.safetensors` holds its weights, `bundle/metrics.json` its score. `bundle/genotypes.json` is the file
 //! that the published code reads.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
 use cdarts_data::Normalisation;
 use cdarts_nets::{FoundNet, Initialiser, weights};
-use cdarts_runs::{RunFolder, atomic};
-use cdarts_space::{NetworkSpec, StageGenotypes, drawing};
+use cdarts_runs::{RunFolder, RunsError, atomic};
+use cdarts_space::drawing::{self, Picture};
+use cdarts_space::{Architecture, NetworkSpec, StageGenotypes};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -93,22 +94,45 @@ pub fn write(
     Ok(())
 }
 
-/// Writes genotypes to `name`.json, and their cells to `name`.svg, or to `name`-stage-1.svg and so on where each stage
-/// has its own.
+/// Writes genotypes to `name`.json, and their cells to `name`.svg, as [`write_pictures`] does.
 ///
 /// # Errors
 /// [`SearchError::Runs`] where a file cannot be written.
 pub fn write_genotypes(name: &Path, genotypes: &StageGenotypes) -> Result<(), SearchError> {
     atomic::write(&name.with_extension("json"), genotypes.to_json().as_bytes())?;
-    for (stage, genotype) in genotypes.as_slice().iter().enumerate() {
-        let mut file = name.as_os_str().to_owned();
-        if genotypes.shared().is_none() {
-            file.push(format!("-stage-{}", stage + 1));
-        }
-        file.push(".svg");
-        atomic::write(Path::new(&file), drawing::svg(genotype).as_bytes())?;
-    }
+    let architecture = Architecture::from(genotypes.clone());
+    write_pictures(&name.with_extension("svg"), &architecture, drawing::svg)?;
     Ok(())
+}
+
+/// Draws cells to the file `path`; where each stage has its own, to NAME-stage-1.EXTENSION and so on. Says which files
+/// were written.
+///
+/// # Errors
+/// [`RunsError`] where a file cannot be written.
+pub fn write_pictures(
+    path: &Path,
+    architecture: &Architecture,
+    draw: fn(Picture) -> String,
+) -> Result<Vec<PathBuf>, RunsError> {
+    let pictures = architecture.pictures();
+    let alone = pictures.len() == 1;
+    let write = |(stage, picture)| {
+        let path = if alone { path.to_owned() } else { of_stage(path, stage + 1) };
+        atomic::write(&path, draw(picture).as_bytes())?;
+        Ok(path)
+    };
+    pictures.into_iter().enumerate().map(write).collect()
+}
+
+fn of_stage(path: &Path, stage: usize) -> PathBuf {
+    let mut name = path.file_stem().unwrap_or_default().to_owned();
+    name.push(format!("-stage-{stage}"));
+    if let Some(extension) = path.extension() {
+        name.push(".");
+        name.push(extension);
+    }
+    path.with_file_name(name)
 }
 
 /// Reads the bundle of the run at `run`.

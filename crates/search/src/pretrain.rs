@@ -1,7 +1,7 @@
 //! Training all operations of the weight bank before the search (facts 1.9), at the depth of the evaluation network
 //! and by the recipe of the retraining: its images, batches, rates and auxiliary loss.
 
-use burn::tensor::Device;
+use burn::tensor::{Device, Tensor};
 use burn_optim::ModuleOptimizer;
 use cdarts_nets::{ArchWeights, Features, Initialiser, Supernet};
 use cdarts_space::NetworkPlan;
@@ -72,21 +72,19 @@ impl Pool {
         };
         let mut report = StepReport::default();
         let entropy = |logits| cross_entropy(logits, batch.labels.clone(), retrain.label_smoothing);
-        let mut losses = Vec::new();
+        let (mut classify, mut auxiliary) = (Vec::new(), Vec::new());
         for features in features {
             report.accuracy("bank", batch, &features.logits);
             let output = nets.heads.forward(features);
-            let auxiliary =
-                output.stage_logits.into_iter().next_back().filter(|_| retrain.auxiliary_weight > 0.0);
-            losses.push((entropy(output.logits), auxiliary.map(entropy)));
+            classify.push(entropy(output.logits));
+            if retrain.auxiliary_weight > 0.0 {
+                auxiliary.extend(output.stage_logits.into_iter().next_back().map(entropy));
+            }
         }
-        let sum =
-            |terms: &mut dyn Iterator<Item = burn::tensor::Tensor<1>>| terms.reduce(|sum, term| sum + term);
-        let classify = sum(&mut losses.iter().map(|(classify, _)| classify.clone()));
-        let auxiliary = sum(&mut losses.iter().filter_map(|(_, auxiliary)| auxiliary.clone()));
-        let Some(mut loss) = classify else { return Ok(report) };
+        let sum = |terms: Vec<Tensor<1>>| terms.into_iter().reduce(|sum, term| sum + term);
+        let Some(mut loss) = sum(classify) else { return Ok(report) };
         report.term("classify", &loss);
-        if let Some(auxiliary) = auxiliary {
+        if let Some(auxiliary) = sum(auxiliary) {
             report.term("auxiliary", &auxiliary);
             loss = loss + auxiliary.mul_scalar(retrain.auxiliary_weight);
         }

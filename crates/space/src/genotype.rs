@@ -23,6 +23,11 @@ pub fn edge_index(node: usize, source: usize) -> usize {
     node * (node + 3) / 2 + source
 }
 
+/// Node and source of each of the [`EDGES`] edges, in the order of [`edge_index`].
+pub fn edge_ends() -> impl Iterator<Item = (usize, usize)> {
+    (0..NODES).flat_map(|node| (0..node + 2).map(move |source| (node, source)))
+}
+
 /// Indices of all edges that can enter `node`.
 pub fn edges_of(node: usize) -> Range<usize> {
     edge_index(node, 0)..edge_index(node, 0) + node + 2

@@ -57,7 +57,7 @@ pub use alphas::{Alphas, CellAlphas};
 pub use architecture::Architecture;
 pub use discretise::{discretise, sample, sample_from_probabilities, scores};
 pub use error::SpaceError;
-pub use genotype::{CellGenotype, CellKind, EDGES, Edge, Genotype, NODES, edge_index, edges_of};
+pub use genotype::{CellGenotype, CellKind, EDGES, Edge, Genotype, NODES, edge_ends, edge_index, edges_of};
 pub use genotype_json::{parse_stages, stages_to_json};
 pub use heads::HeadPlan;
 pub use op::Op;

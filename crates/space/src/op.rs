@@ -2,11 +2,6 @@
 //! arXiv 1806.09055, section 3.1.1). The index order decides ties and is the column order of every table of
 //! architecture weights.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::SpaceError;
 
 /// A candidate operation: it maps `[n, c, h, w]` to `[n, c, h, w]`, or to half the size with stride 2.
@@ -98,31 +93,43 @@ pub(crate) fn unknown_op(name: &str, known: &[&'static str]) -> SpaceError {
     SpaceError::UnknownOp { found: name.chars().take(40).collect(), nearest }
 }
 
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
+/// What an operation does by its published name: it prints, parses and is stored as that. For enumerations with `ALL`,
+/// `name` and `from_name`.
+macro_rules! by_name {
+    ($op:ty) => {
+        impl std::fmt::Display for $op {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+
+        impl std::str::FromStr for $op {
+            type Err = $crate::SpaceError;
+
+            fn from_str(name: &str) -> Result<Self, $crate::SpaceError> {
+                Self::from_name(name).ok_or_else(|| $crate::op::unknown_op(name, &Self::ALL.map(Self::name)))
+            }
+        }
+
+        impl serde::Serialize for $op {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.name())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $op {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                <String as serde::Deserialize>::deserialize(deserializer)?
+                    .parse()
+                    .map_err(serde::de::Error::custom)
+            }
+        }
+    };
 }
 
-impl FromStr for Op {
-    type Err = SpaceError;
+pub(crate) use by_name;
 
-    fn from_str(name: &str) -> Result<Op, SpaceError> {
-        Op::from_name(name).ok_or_else(|| unknown_op(name, &Op::ALL.map(Op::name)))
-    }
-}
-
-impl Serialize for Op {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for Op {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Op, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+by_name!(Op);
 
 #[cfg(test)]
 mod tests {

@@ -49,9 +49,10 @@ pub fn published() -> impl Iterator<Item = (&'static str, &'static str)> {
 /// [`CliError::NoGenotype`], [`CliError::BadGenotype`], [`CliError::NoGenotypeYet`]; [`CliError::Runs`] for a folder
 /// that is no run.
 pub fn read(text: &str) -> Result<Given, CliError> {
-    if let Some(architecture) = Architecture::published(text) {
-        let origin = published().find(|(name, _)| *name == text).map_or("", |(_, origin)| origin);
-        return Ok(Given { architecture, origin: format!("{text}: {origin}"), run: None });
+    if let Some((name, origin)) = published().find(|(name, _)| *name == text)
+        && let Some(architecture) = Architecture::published(name)
+    {
+        return Ok(Given { architecture, origin: format!("{name}: {origin}"), run: None });
     }
     let path = Path::new(text);
     if path.is_dir() {

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use cdarts_runs::{Manifest, RunFolder, atomic};
-use cdarts_search::Preset;
+use cdarts_runs::{Manifest, RunFolder};
+use cdarts_search::{Preset, bundle};
 use cdarts_space::cost::{self, Cost};
 use cdarts_space::drawing::{self, Picture};
 use cdarts_space::{Architecture, ImageShape, NetworkPlan, StageGenotypes, nas_bench_201};
@@ -75,31 +75,16 @@ fn list() -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-/// A file; where each stage has its own genotype, a file a stage: `cells-stage-1.svg` and so on.
 fn write(
     path: Option<&Path>,
     architecture: &Architecture,
     draw: fn(Picture) -> String,
 ) -> Result<(), CliError> {
     let Some(path) = path else { return Ok(()) };
-    let pictures = architecture.pictures();
-    let alone = pictures.len() == 1;
-    for (stage, picture) in pictures.into_iter().enumerate() {
-        let path = if alone { path.to_owned() } else { numbered(path, stage + 1) };
-        atomic::write(&path, draw(picture).as_bytes())?;
-        terminal::tell(&format!("wrote {}", path.display()));
+    for written in bundle::write_pictures(path, architecture, draw)? {
+        terminal::tell(&format!("wrote {}", written.display()));
     }
     Ok(())
-}
-
-fn numbered(path: &Path, stage: usize) -> PathBuf {
-    let mut name = path.file_stem().unwrap_or_default().to_owned();
-    name.push(format!("-stage-{stage}"));
-    if let Some(extension) = path.extension() {
-        name.push(".");
-        name.push(extension);
-    }
-    path.with_file_name(name)
 }
 
 fn described(given: &genotype::Given) -> Result<String, CliError> {

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 use cdarts_kernels::plan::CellPlan;
-use cdarts_space::{CellKind, CellPlan as Planned, Edge, Genotype, NODES, edge_index};
+use cdarts_space::{CellKind, CellPlan as Planned, Edge, Genotype, NODES, edge_ends, edge_index};
 
 use super::Preprocess;
 use super::evaluation::{EvalCell, EvalNode};
@@ -25,21 +25,19 @@ impl SearchCell {
     /// As `plan` says, batch norms without affine part.
     pub fn new(plan: &Planned, init: &Initialiser) -> Self {
         let preprocess = Preprocess::new(plan, false, &init.at(0));
-        let edge = |node: usize, source: usize| {
-            MixedOp::new(plan.channels, plan.kind.stride(source), &init.at(1 + edge_index(node, source)))
-        };
-        let edges = (0..NODES).flat_map(|node| (0..node + 2).map(move |source| edge(node, source))).collect();
+        let edge =
+            |(index, (_, source))| MixedOp::new(plan.channels, plan.kind.stride(source), &init.at(1 + index));
+        let edges = edge_ends().enumerate().map(edge).collect();
         Self { preprocess, edges, channels: plan.channels, reduces: plan.kind == CellKind::Reduction }
     }
 
-    pub(crate) fn reduces(&self) -> bool {
-        self.reduces
+    pub(crate) fn kind(&self) -> CellKind {
+        if self.reduces { CellKind::Reduction } else { CellKind::Normal }
     }
 
     /// The cell that `genotype` keeps of this one; it shares this one's parameters.
     pub(crate) fn discrete(&self, genotype: &Genotype) -> EvalCell {
-        let kind = if self.reduces { CellKind::Reduction } else { CellKind::Normal };
-        let kept = genotype.cell(kind);
+        let kept = genotype.cell(self.kind());
         let op =
             |node: usize, edge: Edge| self.edges[edge_index(node, edge.source)].ops[edge.op.index()].clone();
         let node = |(node, edges): (usize, &Vec<Edge>)| {

@@ -1,13 +1,7 @@
 //! The five candidate operations, in the benchmark's index order (facts section 6). The index order decides ties
 //! and is the column order of every table of architecture weights.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-use crate::SpaceError;
-use crate::op::unknown_op;
+use crate::op::by_name;
 
 /// A candidate operation: it maps `[n, c, h, w]` to `[n, c, h, w]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,35 +62,12 @@ impl Op {
     }
 }
 
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Op {
-    type Err = SpaceError;
-
-    fn from_str(name: &str) -> Result<Op, SpaceError> {
-        Op::from_name(name).ok_or_else(|| unknown_op(name, &Op::ALL.map(Op::name)))
-    }
-}
-
-impl Serialize for Op {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.name())
-    }
-}
-
-impl<'de> Deserialize<'de> for Op {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Op, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
+by_name!(Op);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SpaceError;
 
     #[test]
     fn the_order_is_the_published_one() {
