@@ -129,6 +129,9 @@ pub enum CliError {
     /// A result has no JSON form.
     #[error("cannot write the result as JSON")]
     Json(#[from] serde_json::Error),
+    /// A result has no CSV form.
+    #[error("cannot write the result as CSV")]
+    Csv(#[from] csv::Error),
 
     // Libraries
     /// Configuration, training, a found network.

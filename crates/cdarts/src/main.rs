@@ -1,6 +1,7 @@
 //! The `cdarts` program: reads the command line, does what it says, and ends with a number that says how it went.
 
 mod cli;
+mod confusion;
 mod error;
 mod exit;
 mod interrupt;

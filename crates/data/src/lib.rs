@@ -31,6 +31,7 @@ mod folder;
 mod images;
 mod loader;
 mod normalisation;
+mod pictures;
 mod seeding;
 mod split;
 
@@ -40,4 +41,5 @@ pub use error::DataError;
 pub use images::{ImageShape, Images};
 pub use loader::{Batches, ImageBatch, Loader};
 pub use normalisation::Normalisation;
+pub use pictures::{Pictures, find_pictures, read_pictures};
 pub use split::{Halves, Split, SplitSpec, TestPart};
