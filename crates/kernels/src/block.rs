@@ -461,7 +461,7 @@ impl Block {
     }
 
     /// One image back: fills `scratch.planes` with the gradients of the gathered values and adds the weights'
-    /// gradients to `grads` (packed).
+    /// gradients to `grads` (packed; empty if nobody asks).
     pub fn backward_weights<S: Simd>(
         &self,
         s: S,
@@ -474,12 +474,12 @@ impl Block {
         let at = self.packed();
         let (out, area, width) = (self.to.blocks(), self.output[0] * self.output[1], self.output[1]);
         let taps = self.tap_lists(plane);
-        let (depthwise_grads, pointwise_grads) = grads.split_at_mut(self.packed_depthwise_grad());
+        let wanted = !grads.is_empty();
+        let (depthwise_grads, pointwise_grads) =
+            grads.split_at_mut(if wanted { self.packed_depthwise_grad() } else { 0 });
         let to_plane = scratch.plane;
         for (row, rows) in self.chunks() {
             let n = rows * width;
-            let weights = &packed[at.depthwise..at.forward];
-            let (from, x_block) = self.chunk(s, &taps, weights, (x, plane), (row, rows), scratch.gathered);
             for block in 0..out {
                 let range = block * area * LANES + row * width * LANES..;
                 let (g, y) = (&grad.g[range.clone()][..n * LANES], &grad.y[range][..n * LANES]);
@@ -487,16 +487,12 @@ impl Block {
                 let line = grad.norms.back_line(grad.grads, grad.norm, block);
                 NormGrad { g, y, k: lanes(grad.k, block), line, to }.apply(s);
             }
-            pointwise::WeightGrad {
-                g: scratch.grad,
-                g_block: n * LANES,
-                out,
-                x: from,
-                x_block,
-                blocks: self.virtual_blocks(),
-                n,
+            if wanted {
+                let weights = &packed[at.depthwise..at.forward];
+                let (x, x_block) = self.chunk(s, &taps, weights, (x, plane), (row, rows), scratch.gathered);
+                let (g, g_block, blocks) = (&*scratch.grad, n * LANES, self.virtual_blocks());
+                pointwise::WeightGrad { g, g_block, out, x, x_block, blocks, n }.add_to(s, pointwise_grads);
             }
-            .add_to(s, pointwise_grads);
             if scratch.planes.is_empty() {
                 continue;
             }

@@ -12,6 +12,7 @@ use crate::block::{Block, BlockScratch};
 use crate::blocked::{Channels, LANES, blocked_len};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check, refuse_small};
+use crate::groups::group_size;
 use crate::norm::{Affine, BatchStats, Norms, RunningStats};
 use crate::pixelwise::{Activate, Line, Scale, Term, weighted_sum};
 use crate::plan::{CellPlan, NODES, Op, Path};
@@ -19,9 +20,6 @@ use crate::pool::{max_scratch, pools, pools_scratch};
 use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
 use crate::workspace::{Buffer, Workspace};
-
-/// Most groups a batch is cut into. Groups, not threads, decide the order of summation.
-const MAX_GROUPS: usize = 32;
 
 /// Arguments of a cell.
 #[derive(Debug, Clone, Copy)]
@@ -248,11 +246,6 @@ impl Scratch {
         };
         (padded, planes, &mut self.relu_grad)
     }
-}
-
-/// Images in each group of a batch.
-pub(crate) const fn group_size(n: usize) -> usize {
-    n.div_ceil(MAX_GROUPS)
 }
 
 /// `max(x, floor)` of all blocks into the interior of padded planes, normalised before if there is a norm.

@@ -9,9 +9,10 @@ use rayon::prelude::*;
 use crate::arguments::GradLengths;
 use crate::block::{BackTaps, RawGrad, window};
 use crate::blocked::LANES;
-use crate::cell::{CellInput, CellSaved, Forward, Layout, Scratch, activate, check_input, group_size};
+use crate::cell::{CellInput, CellSaved, Forward, Layout, Scratch, activate, check_input};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check};
+use crate::groups::{group_size, sum_groups};
 use crate::norm::{NormGrads, Norms};
 use crate::pixelwise::{Lanes, Line, Scale, Term, add_where_positive, dot, dots, relu_norm_back};
 use crate::plan::{CellPlan, NODES, Op, Path};
@@ -222,26 +223,19 @@ impl Job for Backward<'_> {
             saved.norms.unpad(&norm_grads.gain, gain);
             saved.norms.unpad(&norm_grads.bias, bias);
         }
-        reduce_weights(layout, &mut weights, groups, grads.weights);
+        reduce_weights(layout, &mut weights, grads.weights);
     }
 }
 
 /// Sums the groups' packed gradients in order and hands them over in the caller's layout.
-fn reduce_weights(layout: &Layout<'_>, weights: &mut [f32], groups: usize, to: &mut [f32]) {
+fn reduce_weights(layout: &Layout<'_>, weights: &mut [f32], to: &mut [f32]) {
     to.fill(0.0);
     if layout.grads_len == 0 {
         return;
     }
-    const STRETCH: usize = 4096;
-    let (total, rest) = weights.split_at_mut(layout.grads_len);
-    total.par_chunks_mut(STRETCH).enumerate().for_each(|(i, total)| {
-        for group in 0..groups - 1 {
-            let part = &rest[group * layout.grads_len + i * STRETCH..][..total.len()];
-            total.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
-        }
-    });
+    sum_groups(weights, layout.grads_len);
     for conv in layout.convs.iter().flatten() {
-        conv.block.unpack_grads(&total[conv.grads..][..conv.block.packed_grad_len()], to);
+        conv.block.unpack_grads(&weights[conv.grads..][..conv.block.packed_grad_len()], to);
     }
 }
 

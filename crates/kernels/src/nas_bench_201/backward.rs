@@ -9,9 +9,9 @@ use super::layout::{Layout, Scratch};
 use super::plan::{CellPlan, NODES, Op, Path};
 use crate::arguments::GradLengths;
 use crate::blocked::LANES;
-use crate::cell::group_size;
 use crate::dense::{PAIR, Product, Walk, WeightGrad};
 use crate::error::{KernelError, check};
+use crate::groups::{group_size, sum_groups};
 use crate::norm::{NormGrads, Norms};
 use crate::pixelwise::{
     Lanes, Line, PairedNormGrad, Scale, Term, add_where_positive, dots, lanes, weighted_sum,
@@ -133,22 +133,10 @@ impl Job for Backward<'_> {
             saved.norms.unpad(&norm_grads.gain, gain);
             saved.norms.unpad(&norm_grads.bias, bias);
         }
-        sum_groups(&mut weights, groups);
+        let per_group = weights.len() / groups;
+        sum_groups(&mut weights, per_group);
         layout.unpack_grads(&weights, grads.weights);
     }
-}
-
-/// Adds the later groups' packed gradients to the first's, in order.
-fn sum_groups(weights: &mut [f32], groups: usize) {
-    const STRETCH: usize = 4096;
-    let per_group = weights.len() / groups;
-    let (total, rest) = weights.split_at_mut(per_group);
-    total.par_chunks_mut(STRETCH).enumerate().for_each(|(i, total)| {
-        for group in rest.chunks_exact(per_group) {
-            let part = &group[i * STRETCH..][..total.len()];
-            total.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
-        }
-    });
 }
 
 /// What is computed from batch sums between passes.
