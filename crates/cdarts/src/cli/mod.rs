@@ -1,5 +1,6 @@
 //! The command line (design section 9). A doc comment here is a help text: its first line the short one.
 
+mod ablate;
 mod completions;
 mod config;
 mod cost;
@@ -51,6 +52,7 @@ pub enum Command {
     Show(show::ShowArgs),
     Cost(cost::CostArgs),
     Table(table::TableArgs),
+    Ablate(ablate::AblateArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -69,6 +71,7 @@ impl Command {
             Self::Show(args) => args.run(),
             Self::Cost(args) => args.run(),
             Self::Table(args) => args.run(),
+            Self::Ablate(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }
