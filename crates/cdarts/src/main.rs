@@ -18,6 +18,7 @@ use clap::Parser;
 use cli::Cli;
 
 fn main() -> ExitCode {
+    cdarts_nets::keep_freed_memory();
     let exit = Cli::parse().command.run().unwrap_or_else(|error| {
         terminal::report(&error);
         error.exit()

@@ -173,6 +173,19 @@ impl<'p> Layout<'p> {
         parts.into_par_iter().for_each(|(conv, part)| conv.block.pack(weights, part));
     }
 
+    /// Hands all packed gradients over in the caller's layout, each block on its own.
+    pub fn unpack_grads(&self, packed: &[f32], to: &mut [f32]) {
+        let mut rest = to;
+        let mut parts = vec![];
+        for conv in self.convs.iter().flatten() {
+            // Blocks lie in the caller's weights in the order that they are applied, without gaps.
+            let (part, after) = rest.split_at_mut(conv.block.weights().len());
+            parts.push((&conv.block, &packed[conv.grads..][..conv.block.packed_grad_len()], part));
+            rest = after;
+        }
+        parts.into_par_iter().for_each(|(block, packed, part)| block.unpack_grads(packed, part));
+    }
+
     /// The packed weights of one block.
     pub fn packed<'a>(&self, conv: &Conv, packed: &'a [f32]) -> &'a [f32] {
         &packed[conv.packed..][..conv.block.packed_len()]

@@ -8,7 +8,7 @@ use crate::blocked::{Channels, LANES, blocked_len};
 use crate::cell::activate;
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check, refuse_small};
-use crate::groups::{group_size, sum_groups};
+use crate::groups::GroupSums;
 use crate::norm::{Affine, BatchStats, NormGrads, Norms, RunningStats};
 use crate::pixelwise::{Scale, add_where_positive, dot};
 use crate::simd::{Job, Simd};
@@ -360,9 +360,9 @@ impl Job for Backward<'_> {
         let Self { conv, workspace, input, saved, grad_output, grads } = self;
         let coefficients = self.conv.norm_grads(s, &saved, grad_output);
         let packed = conv.pack(workspace, input.weights);
-        let (group, per_group) = (group_size(input.n), conv.block.packed_grad_len());
-        let groups = if grads.weights.is_some() { input.n.div_ceil(group) } else { 0 };
-        let mut partial = workspace.take_zeroed(groups * per_group);
+        let len = if grads.weights.is_some() { conv.block.packed_grad_len() } else { 0 };
+        let mut sums = GroupSums::zeros(workspace, input.n, len);
+        let group = sums.images;
         let back = Back {
             s,
             conv,
@@ -373,7 +373,7 @@ impl Job for Backward<'_> {
             grads: &coefficients,
             packed: &packed,
         };
-        let mut weights = partial.chunks_exact_mut(per_group);
+        let mut weights = sums.sums.chunks_exact_mut(len.max(1));
         let mut x = grads.x.into_iter().flat_map(|x| x.chunks_mut(group * conv.input_image()));
         let groups = (0..input.n).step_by(group);
         let groups: Vec<_> =
@@ -383,9 +383,7 @@ impl Job for Backward<'_> {
             (first..input.n.min(first + group)).for_each(|image| back.image(image, weights, x.next()));
         });
         if let Some(to) = grads.weights {
-            sum_groups(&mut partial, per_group);
-            to.fill(0.0);
-            conv.block.unpack_grads(&partial[..per_group], to);
+            conv.block.unpack_grads(sums.total(), to);
         }
         if let Some([gain, bias]) = grads.affine {
             saved.norms.unpad(&coefficients.gain, gain);
