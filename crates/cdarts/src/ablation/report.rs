@@ -154,7 +154,7 @@ impl<'a> Finished<'a> {
         };
         let mut said = vec![
             format!("{} with {} each, on {data}.", counted(cases.len(), "case"), counted(seeds.len(), "seed")),
-            format!("{} of {} ended.", self.outcomes.len(), counted(all, "search")),
+            format!("{} of {all} searches ended.", self.outcomes.len()),
             "The same seed draws the same split, the same order of images and the same initial values in every case; \
              differences are taken seed by seed, their interval is Student's at 95 %."
                 .to_owned(),
@@ -198,7 +198,9 @@ impl Measure {
             [self.name.as_str(), "mean", "deviation", "least", "largest", "from the first", "n", "time"];
         let mut rows = vec![heading.map(str::to_owned)];
         rows.extend(self.cases.iter().map(CaseResult::row));
-        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        // A rule of Markdown has three characters at least.
+        let width =
+            |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3);
         let widths: Vec<usize> = (0..heading.len()).map(width).collect();
         let line = |row: &[String; 8]| {
             let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
