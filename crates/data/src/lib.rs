@@ -21,7 +21,9 @@
 //! ```
 
 mod augment;
+mod autoaugment;
 mod cifar;
+mod colour;
 mod dataset;
 mod decode;
 mod digits;
@@ -34,8 +36,10 @@ mod normalisation;
 mod pictures;
 mod seeding;
 mod split;
+mod warp;
 
 pub use augment::Augment;
+pub use autoaugment::AutoAugment;
 pub use dataset::{Dataset, LoadOptions, MAX_PIXEL_BYTES, SourceKind, load};
 pub use error::DataError;
 pub use images::{ImageShape, Images};
