@@ -34,6 +34,9 @@ pub struct Augment {
     /// Side in pixels of a square that is set to 0 after normalisation, that is to the mean. Its centre is any
     /// pixel, and what reaches over the border is cut off.
     pub cutout: usize,
+    /// Blends every image of a batch with another of it, in a proportion drawn for the batch from Beta(mixup, mixup)
+    /// (Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018).
+    pub mixup: f64,
 }
 
 impl Augment {
@@ -71,6 +74,9 @@ impl Augment {
         }
         if !(0.0..=1.0).contains(&self.resized_crop) {
             return refuse("resized_crop", "0 to 1".to_owned(), self.resized_crop.to_string());
+        }
+        if !(0.0..=100.0).contains(&self.mixup) {
+            return refuse("mixup", "0 to 100".to_owned(), self.mixup.to_string());
         }
         let most = [1.0, 1.0, 1.0, 0.5];
         if !self.jitter.iter().zip(most).all(|(strength, most)| (0.0..=most).contains(strength)) {
@@ -446,6 +452,7 @@ mod tests {
             jitter: [0.4, 0.4, 0.4, 0.2],
             autoaugment: AutoAugment::Cifar,
             cutout: 12,
+            mixup: 0.0,
         };
         augment.check(WIDE).unwrap();
         let raw: Vec<u8> = (0..WIDE.numel()).map(|at| (at * 31 % 251) as u8).collect();
@@ -472,6 +479,7 @@ mod tests {
         for (augment, option) in [
             (Augment { resized_crop: 1.5, ..Augment::default() }, "resized_crop"),
             (Augment { resized_crop: f64::NAN, ..Augment::default() }, "resized_crop"),
+            (Augment { mixup: -1.0, ..Augment::default() }, "mixup"),
             (Augment { jitter: [0.0, 0.0, 0.0, 0.6], ..Augment::default() }, "jitter"),
             (Augment { jitter: [-0.1, 0.0, 0.0, 0.0], ..Augment::default() }, "jitter"),
         ] {

@@ -43,7 +43,7 @@ pub use autoaugment::AutoAugment;
 pub use dataset::{Dataset, LoadOptions, MAX_PIXEL_BYTES, SourceKind, load};
 pub use error::DataError;
 pub use images::{ImageShape, Images};
-pub use loader::{Batches, ImageBatch, Loader};
+pub use loader::{Batches, ImageBatch, Loader, Mixed};
 pub use normalisation::Normalisation;
 pub use pictures::{Pictures, find_pictures, read_pictures};
 pub use split::{Halves, Split, SplitSpec, TestPart};

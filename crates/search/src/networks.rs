@@ -57,15 +57,19 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
     /// The labels on the host.
     pub classes: Vec<i64>,
+    /// Where images were blended, the share that `labels` have in them, and the labels of the rest.
+    pub mixed: Option<(f64, Tensor<1, Int>)>,
 }
 
 impl Batch {
     /// Moves a batch to `device`.
     pub fn new(batch: ImageBatch, device: &Device) -> Self {
         let n = batch.labels.len();
+        let labels = |labels: Vec<i64>| Tensor::from_data(TensorData::new(labels, [n]), device);
         Self {
             images: Tensor::from_data(TensorData::new(batch.pixels, batch.shape), device),
-            labels: Tensor::from_data(TensorData::new(batch.labels.clone(), [n]), device),
+            labels: labels(batch.labels.clone()),
+            mixed: batch.mixed.map(|mixed| (mixed.share, labels(mixed.labels))),
             classes: batch.labels,
         }
     }
