@@ -5,6 +5,7 @@
 
 mod cell;
 mod conv;
+mod flat;
 mod layout;
 mod operation;
 mod pool;
