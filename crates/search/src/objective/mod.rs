@@ -1,11 +1,13 @@
 //! Losses (facts 1.4, 1.5): cross entropy, the distance between both networks' outputs, the penalty.
 
 mod distill;
+mod joint;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
 
 pub use distill::distance;
+pub use joint::JointLoss;
 
 use crate::networks::Batch;
 
