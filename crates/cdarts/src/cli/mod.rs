@@ -1,6 +1,7 @@
 //! The command line (design section 9). A doc comment here is a help text: its first line the short one.
 
 mod ablate;
+mod check;
 mod completions;
 mod config;
 mod cost;
@@ -53,6 +54,7 @@ pub enum Command {
     Cost(cost::CostArgs),
     Table(table::TableArgs),
     Ablate(ablate::AblateArgs),
+    Check(check::CheckArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -72,6 +74,7 @@ impl Command {
             Self::Cost(args) => args.run(),
             Self::Table(args) => args.run(),
             Self::Ablate(args) => args.run(),
+            Self::Check(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }
