@@ -1,6 +1,8 @@
 //! The `cdarts` program: reads the command line, does what it says, and ends with a number that says how it went.
 
+mod ablation;
 mod cli;
+mod confusion;
 mod error;
 mod exit;
 mod interrupt;
