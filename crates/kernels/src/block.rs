@@ -585,6 +585,27 @@ impl Block {
     }
 }
 
+/// An image's means and sums of squared deviations, `[2, padded channels]`, of planes of `pixels`. Stretches as long as
+/// a chunk of [`Block::forward`] keep the rounding of a few dozen additions.
+pub(crate) fn channel_moments<S: Simd>(s: S, y: &[f32], pixels: usize, stats: &mut [f64]) {
+    const STRETCH: usize = 64 * LANES;
+    let planes = y.chunks_exact(pixels * LANES);
+    let pivots: Vec<[f32; LANES]> = planes.clone().map(|plane| *lanes(plane, 0)).collect();
+    let sums: Vec<[[f64; LANES]; 2]> = planes
+        .zip(&pivots)
+        .map(|(plane, pivot)| {
+            let mut sums = [[0f64; LANES]; 2];
+            for part in plane.chunks(STRETCH).map(|part| moments(s, part, pivot)) {
+                for (sum, part) in sums.iter_mut().zip(part) {
+                    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+                }
+            }
+            sums
+        })
+        .collect();
+    finish_moments(&sums, &pivots, pixels as f64, stats);
+}
+
 /// An image's means and sums of squared deviations, `[2, padded channels]`, from the sums of `y − pivot` and of its
 /// square over `count` pixels.
 pub(crate) fn finish_moments(

@@ -52,6 +52,7 @@ mod cell;
 mod cell_backward;
 mod dense;
 mod depthwise;
+mod direct;
 mod error;
 mod groups;
 pub mod nas_bench_201;

@@ -161,8 +161,12 @@ fn the_usual_convolutions_match_the_reference() {
 
 #[test]
 fn frozen_weights_change_nothing_else() {
-    for kind in [Kind::Reduce, Kind::Dense { kernel: 2, stride: 1, padding: 0, relu: true }] {
-        let case = Case::new(kind, Channels::new(11), 9, [7, 6], 3, true, 4);
+    for (kind, width) in [
+        (Kind::Reduce, 6),
+        (Kind::Dense { kernel: 2, stride: 1, padding: 0, relu: true }, 6),
+        (Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true }, 8),
+    ] {
+        let case = Case::new(kind, Channels::new(11), 9, [7, width], 3, true, 4);
         let [all, frozen] = [true, false].map(|asked| case.fast(&Workspace::new(), true, asked));
         for ((name, all), (_, frozen)) in all.iter().zip(&frozen) {
             if *name == "grad weights" {
@@ -185,8 +189,10 @@ fn a_mean_far_from_zero_costs_no_precision() {
 #[test]
 fn threads_do_not_change_a_bit() {
     let kind = Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true };
-    let case = Case::new(kind, Channels::new(20), 12, [7, 9], 41, true, 9);
-    assert_threads_change_nothing(|| case.fast(&Workspace::new(), true, true));
+    for width in [8, 9] {
+        let case = Case::new(kind, Channels::new(20), 12, [7, width], 41, true, 9);
+        assert_threads_change_nothing(|| case.fast(&Workspace::new(), true, true));
+    }
 }
 
 #[test]
@@ -203,8 +209,29 @@ fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![4 => dense, 1 => Just(Kind::Reduce)]
 }
 
+/// Kernel and padding of dense convolutions whose rows may stay multiples of four pixels.
+fn window() -> impl Strategy<Value = (usize, usize)> {
+    prop_oneof![Just((3, 1)), Just((5, 0)), Just((5, 2)), Just((5, 4))]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_of_fours_match_the_reference(
+        (kernel, padding) in window(),
+        relu: bool,
+        groups in 1..3usize,
+        per_group in 1..14usize,
+        to in 1..36usize,
+        (h, w) in (5..7usize, 2..4usize),
+        n in 1..3usize,
+        affine: bool,
+        seed: u64,
+    ) {
+        let kind = Kind::Dense { kernel, stride: 1, padding, relu };
+        Case::new(kind, Channels { groups, per_group }, to, [h, 4 * w], n, affine, seed).compare(true);
+    }
 
     #[test]
     fn convolutions_match_the_reference(
