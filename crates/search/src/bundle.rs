@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use cdarts_data::Normalisation;
+use cdarts_data::{Dataset, Normalisation};
 use cdarts_nets::{FoundNet, Initialiser, weights};
 use cdarts_runs::{RunFolder, RunsError, atomic};
 use cdarts_space::drawing::{self, Picture};
@@ -36,6 +36,9 @@ pub struct BundleModel {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel.
     pub std: Vec<f32>,
+    /// Values that become 0 and 255 where images are arrays of other than bytes; none where they were bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_range: Option<[f64; 2]>,
     /// Digest of the data set it was trained on.
     pub data_digest: String,
     /// The run's seed, which with the data decides what was held out.
@@ -51,17 +54,26 @@ pub struct Bundle {
 }
 
 impl BundleModel {
-    /// A description of the network.
+    /// A description of the network that was trained on `dataset`.
     pub fn new(
         network: NetworkSpec,
         genotype: StageGenotypes,
-        classes: Vec<String>,
+        dataset: &Dataset,
         normalisation: &Normalisation,
-        data_digest: String,
         seed: u64,
     ) -> Self {
         let Normalisation { mean, std } = normalisation.clone();
-        Self { schema: SCHEMA, network, genotype, classes, mean, std, data_digest, seed }
+        Self {
+            schema: SCHEMA,
+            network,
+            genotype,
+            classes: dataset.classes.clone(),
+            mean,
+            std,
+            value_range: dataset.value_range,
+            data_digest: dataset.digest.clone(),
+            seed,
+        }
     }
 
     /// The statistics that images are normalised with.

@@ -8,6 +8,7 @@ use cdarts_space::{NetworkPlan, StageGenotypes};
 
 use burn::tensor::Device;
 
+use crate::SearchError;
 use crate::config::{Config, Regularisation};
 use crate::grads::GradBuffer;
 use crate::networks::Batch;
@@ -96,16 +97,19 @@ fn regularisation(config: &Config, params: usize) -> (f64, f64) {
 }
 
 /// Scores `net` on all images of `loader`.
-pub fn evaluate(net: &FoundNet, loader: &Loader, device: &Device) -> Score {
+///
+/// # Errors
+/// [`SearchError::Data`] for an image that is read only now and cannot be.
+pub fn evaluate(net: &FoundNet, loader: &Loader, device: &Device) -> Result<Score, SearchError> {
     let net = net.valid();
     let device = device.clone().without_autodiff();
     let mut score = Score { correct: 0, total: 0 };
     for batch in loader.in_order() {
-        let batch = Batch::new(batch, &device);
+        let batch = Batch::new(batch?, &device);
         score.correct += batch.correct(&net.forward(batch.images.clone()));
         score.total += batch.classes.len();
     }
-    score
+    Ok(score)
 }
 
 #[cfg(test)]

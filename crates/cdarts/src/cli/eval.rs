@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cdarts_data::{Dataset, LoadOptions, Loader};
+use cdarts_data::{Dataset, LoadOptions, Loader, SkippedFile};
 use cdarts_runs::{Manifest, RunFolder};
 use cdarts_search::feed::Feed;
 use cdarts_search::networks::Batch;
@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::launch;
-use super::options::{ThreadOptions, load_again, load_options, settle_path};
+use super::options::{ThreadOptions, load_again, load_options, settle_data};
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::summary::row;
@@ -37,6 +37,10 @@ pub struct EvalArgs {
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
 
+    /// Leave out up to N image files that cannot be read, and say which [default: as the run]
+    #[arg(long, value_name = "N")]
+    skip_broken: Option<usize>,
+
     #[command(flatten)]
     threads: ThreadOptions,
 
@@ -60,6 +64,8 @@ struct Evaluation {
     correct: usize,
     total: usize,
     classes: Vec<ClassScore>,
+    /// Files that were left out because they cannot be read.
+    skipped: Vec<SkippedFile>,
 }
 
 #[derive(Debug, Serialize)]
@@ -77,7 +83,7 @@ impl EvalArgs {
         let bundle = bundle::read(&self.run, &device("cpu")?)?;
         let mut config = launch::own_configuration(&folder)?;
         let seed = Manifest::load(&folder.manifest_path())?.seed;
-        settle_path(&mut config.data, self.data.as_deref())?;
+        settle_data(&mut config.data, self.data.as_deref(), self.skip_broken)?;
         self.threads.start()?;
 
         let dataset = self.load(&bundle, &config)?;
@@ -93,6 +99,7 @@ impl EvalArgs {
             correct,
             total,
             classes,
+            skipped: dataset.skipped.clone(),
         };
         let text = if self.json { serde_json::to_string_pretty(&evaluation)? } else { evaluation.table() };
         terminal::result(&text)?;
@@ -105,6 +112,7 @@ impl EvalArgs {
         let options = LoadOptions {
             size: Some([image.height, image.width]),
             channels: Some(image.channels),
+            value_range: bundle.model.value_range,
             ..load_options(&config.data)
         };
         let dataset = load_again(&config.data, &options, self.data.as_deref())?;
@@ -147,7 +155,7 @@ fn score(bundle: &Bundle, loader: &Loader) -> Result<Vec<ClassScore>, CliError> 
         .map(|name| ClassScore { name: name.clone(), correct: 0, total: 0, recall: None })
         .collect();
     for batch in loader.in_order() {
-        let batch = Batch::new(batch, &device);
+        let batch = Batch::new(batch?, &device);
         let logits = bundle.net.forward(batch.images.clone());
         for (label, score) in (0..).zip(&mut classes) {
             // With every other class taken out of question, those counted are this one's.

@@ -3,6 +3,7 @@
 mod completions;
 mod config;
 mod cost;
+mod data;
 mod eval;
 mod explanations;
 mod genotype;
@@ -29,6 +30,7 @@ use crate::terminal::STYLES;
 #[command(name = "cdarts", version, styles = STYLES, after_help = "\
 First steps:
   cdarts search                        on the built-in handwritten digits
+  cdarts data inspect photos/          what is in a folder, before anything is trained
   cdarts search --data photos/         on a folder with one sub-folder of images a class
   cdarts show runs/RUN                 what it found
   cdarts eval runs/RUN                 how good it is, class by class
@@ -48,6 +50,7 @@ pub enum Command {
     Show(show::ShowArgs),
     Cost(cost::CostArgs),
     Table(table::TableArgs),
+    Data(data::DataArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -65,6 +68,7 @@ impl Command {
             Self::Show(args) => args.run(),
             Self::Cost(args) => args.run(),
             Self::Table(args) => args.run(),
+            Self::Data(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }

@@ -5,7 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
 mod bad_input;
+mod data;
 mod documents;
+#[path = "../../../data/tests/support/mod.rs"]
+mod formats;
 mod images;
 mod interruption;
 mod invoke;

@@ -8,7 +8,8 @@ use crate::images;
 use crate::invoke::{Workplace, finished};
 use crate::tiny_run::{arguments, search, unbroken};
 
-const COMMANDS: [&str; 8] = ["search", "retrain", "eval", "show", "cost", "table", "config", "completions"];
+const COMMANDS: [&str; 9] =
+    ["search", "retrain", "eval", "show", "cost", "table", "data", "config", "completions"];
 
 #[test]
 fn help() {
@@ -21,6 +22,7 @@ fn help() {
     for command in ["query", "best", "stats"] {
         insta::assert_snapshot!(format!("help-table-{command}"), text(&["table", command, "--help"]));
     }
+    insta::assert_snapshot!("help-data-inspect", text(&["data", "inspect", "--help"]));
     insta::assert_snapshot!("help-config-show", text(&["config", "show", "--help"]));
 }
 
