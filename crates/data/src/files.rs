@@ -12,7 +12,7 @@ use crate::{
     DataError, Dataset, ImageShape, Images, LoadOptions, SourceKind,
     dataset::{SizeCount, SkippedFile},
     decode::{self, Header},
-    fit::fit,
+    fit::{check_pictures, fit},
     images::{ImageDigest, digest},
     part::Part,
 };
@@ -48,6 +48,7 @@ impl PictureList {
         let headers = skipped.sift(&mut self.pictures, headers)?;
         self.check_complete()?;
         let shape = common_shape(&headers, options, &mut self.notes);
+        check_pictures(shape)?;
         let sizes = count_sizes(&headers);
         drop(headers);
 

@@ -5,6 +5,17 @@ use rayon::prelude::*;
 
 use crate::{DataError, ImageShape, Images};
 
+/// That pictures, which are grey or in colour, can be brought to `shape`.
+///
+/// # Errors
+/// [`DataError::Channels`].
+pub(crate) fn check_pictures(shape: ImageShape) -> Result<(), DataError> {
+    match shape.channels {
+        1 | 3 => Ok(()),
+        expected => Err(DataError::Channels { expected, found: 3 }),
+    }
+}
+
 /// Writes `image` as planes `[c, h, w]` of `shape` to `out`, which has that length. An image that has the
 /// shape already is copied pixel for pixel.
 pub(crate) fn fit(image: DynamicImage, shape: ImageShape, out: &mut [u8]) {

@@ -41,6 +41,7 @@ mod npy;
 mod numpy;
 mod part;
 mod pickle;
+mod pictures;
 mod seeding;
 mod split;
 
@@ -53,4 +54,5 @@ pub use inspect::{ClassCounts, Duplicates, ImagePlace, Inspection, PartCounts};
 pub use loader::{Batches, ImageBatch, Loader};
 pub use normalisation::Normalisation;
 pub use part::Part;
+pub use pictures::{Pictures, find_pictures, read_pictures};
 pub use split::{Halves, Split, SplitSpec, TestPart};

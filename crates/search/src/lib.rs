@@ -18,6 +18,7 @@ pub mod pretrain;
 pub mod retrain;
 pub mod run;
 pub mod schedule;
+pub mod scoring;
 mod state;
 pub mod step;
 pub mod transfer;

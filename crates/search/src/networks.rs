@@ -74,12 +74,17 @@ impl Batch {
     pub fn correct(&self, logits: &Tensor<2>) -> usize {
         let classes = logits.dims()[1];
         let values: Vec<f32> = logits.clone().into_data().iter::<f32>().collect();
-        let largest = |row: &[f32]| {
-            row.iter().enumerate().fold(0, |best, (class, &v)| if v > row[best] { class } else { best })
-                as i64
-        };
-        values.chunks_exact(classes).zip(&self.classes).filter(|(row, class)| largest(row) == **class).count()
+        values
+            .chunks_exact(classes)
+            .zip(&self.classes)
+            .filter(|(row, class)| largest(row) as i64 == **class)
+            .count()
     }
+}
+
+/// Place of the largest value; of equals the first.
+pub(crate) fn largest<T: PartialOrd>(row: &[T]) -> usize {
+    row.iter().enumerate().fold(0, |best, (place, value)| if *value > row[best] { place } else { best })
 }
 
 /// An optimiser's step, or whatever else is done to modules one by one.

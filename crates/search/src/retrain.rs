@@ -11,10 +11,11 @@ use burn::tensor::Device;
 use crate::SearchError;
 use crate::config::{Config, Regularisation};
 use crate::grads::GradBuffer;
-use crate::networks::Batch;
+use crate::networks::{Batch, largest};
 use crate::objective::cross_entropy;
 use crate::optimisers::{sgd, step};
 use crate::schedule;
+use crate::scoring::classify;
 use crate::step::StepReport;
 
 /// Place of the found network below a run's seed.
@@ -101,14 +102,11 @@ fn regularisation(config: &Config, params: usize) -> (f64, f64) {
 /// # Errors
 /// [`SearchError::Data`] for an image that is read only now and cannot be.
 pub fn evaluate(net: &FoundNet, loader: &Loader, device: &Device) -> Result<Score, SearchError> {
-    let net = net.valid();
-    let device = device.clone().without_autodiff();
     let mut score = Score { correct: 0, total: 0 };
-    for batch in loader.in_order() {
-        let batch = Batch::new(batch?, &device);
-        score.correct += batch.correct(&net.forward(batch.images.clone()));
-        score.total += batch.classes.len();
-    }
+    classify(&net.valid(), loader, device, |label, probabilities| {
+        score.correct += usize::from(largest(probabilities) == label);
+        score.total += 1;
+    })?;
     Ok(score)
 }
 

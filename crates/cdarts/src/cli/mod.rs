@@ -1,5 +1,6 @@
 //! The command line (design section 9). A doc comment here is a help text: its first line the short one.
 
+mod ablate;
 mod completions;
 mod config;
 mod cost;
@@ -9,6 +10,7 @@ mod explanations;
 mod genotype;
 mod launch;
 mod options;
+mod predict;
 mod retrain;
 mod search;
 mod show;
@@ -34,6 +36,7 @@ First steps:
   cdarts search --data photos/         on a folder with one sub-folder of images a class
   cdarts show runs/RUN                 what it found
   cdarts eval runs/RUN                 how good it is, class by class
+  cdarts predict runs/RUN one.jpg      what it says of a picture
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted after saving.")]
 pub struct Cli {
@@ -47,9 +50,11 @@ pub enum Command {
     Search(search::SearchArgs),
     Retrain(retrain::RetrainArgs),
     Eval(eval::EvalArgs),
+    Predict(predict::PredictArgs),
     Show(show::ShowArgs),
     Cost(cost::CostArgs),
     Table(table::TableArgs),
+    Ablate(ablate::AblateArgs),
     Data(data::DataArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
@@ -65,9 +70,11 @@ impl Command {
             Self::Search(args) => args.run(),
             Self::Retrain(args) => args.run(),
             Self::Eval(args) => args.run(),
+            Self::Predict(args) => args.run(),
             Self::Show(args) => args.run(),
             Self::Cost(args) => args.run(),
             Self::Table(args) => args.run(),
+            Self::Ablate(args) => args.run(),
             Self::Data(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),

@@ -5,7 +5,7 @@ use cdarts_kernels::plan::CellPlan;
 use cdarts_kernels::{Affine, CellGrads, CellInput, Channels, LANES, RunningStats};
 
 use super::conv::flat;
-use super::operation::{apply, constant, host, nothing, parent};
+use super::operation::{Forward, Way, apply, constant, host, nothing, parent};
 use super::{Blocked, WORKSPACE, sound};
 use crate::norm::BatchNorm;
 
@@ -66,8 +66,7 @@ pub(crate) fn run_cell(cell: FusedCell<'_>, [s0, s1]: [Blocked; 2]) -> Option<Bl
             let own = index * c..(index + 1) * c;
             norm.record(&stats.mean[own.clone()], &stats.var[own]);
         }
-        let kept = output.clone();
-        let back = move |grad: &[f32], _: [bool; 6]| {
+        let back = move |Way { output, grad, .. }: Way<'_, 6>| {
             let mut found = arguments.parents.each_ref().map(|parent| vec![0.0; parent.values().len()]);
             let [s0, s1, weights, mix, gain, bias] = &mut found;
             let grads = CellGrads {
@@ -77,10 +76,10 @@ pub(crate) fn run_cell(cell: FusedCell<'_>, [s0, s1]: [Blocked; 2]) -> Option<Bl
                 affine: affine.then_some([&mut gain[..], &mut bias[..]]),
                 mix: mixed.then_some(&mut mix[..]),
             };
-            sound(plan.backward(&WORKSPACE, &arguments.input(), &kept, saved, grad, grads));
+            sound(plan.backward(&WORKSPACE, &arguments.input(), output, saved, grad, grads));
             found.map(Some)
         };
-        (output, Box::new(back))
+        Forward { output, keeps_output: true, back: Box::new(back) }
     });
     Some(Blocked { tensor, channels })
 }

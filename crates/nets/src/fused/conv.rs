@@ -3,7 +3,7 @@
 use burn::tensor::Tensor;
 use cdarts_kernels::{Affine, LANES, NormConv, NormConvGrads, NormConvInput, RunningStats};
 
-use super::operation::{apply, constant, host, nothing, parent};
+use super::operation::{Forward, Way, apply, constant, host, nothing, parent};
 use super::{Blocked, WORKSPACE, sound};
 use crate::norm::BatchNorm;
 
@@ -14,8 +14,8 @@ pub(crate) enum ConvKind {
     Pointwise,
     /// ReLU and FactorizedReduce.
     FactorizedReduce,
-    /// Dense, without ReLU: kernel, stride, padding.
-    Dense([usize; 3]),
+    /// Dense: kernel, stride and padding, and whether a ReLU comes first.
+    Dense { window: [usize; 3], relu: bool },
 }
 
 /// The operation on `x`; nothing where a norm would be over one value.
@@ -30,7 +30,7 @@ pub(crate) fn norm_conv(
     let conv = sound(match kind {
         ConvKind::Pointwise => NormConv::pointwise(from, to, size, affine),
         ConvKind::FactorizedReduce => NormConv::factorized_reduce(from, to, size, affine),
-        ConvKind::Dense(window) => NormConv::dense(from, to, size, window, false, affine),
+        ConvKind::Dense { window, relu } => NormConv::dense(from, to, size, window, relu, affine),
     });
     let [h, w] = conv.output_size();
     let channels = conv.output_channels();
@@ -69,7 +69,7 @@ pub(crate) fn norm_conv(
         let saved = sound(conv.forward(&WORKSPACE, &input, &mut output));
         let stats = saved.stats();
         norm.record(&stats.mean, &stats.var);
-        let back = move |grad: &[f32], wanted: [bool; 4]| {
+        let back = move |Way { grad, wanted, .. }: Way<'_, 4>| {
             let input = NormConvInput {
                 n,
                 x: x.values(),
@@ -77,18 +77,18 @@ pub(crate) fn norm_conv(
                 affine: affine.then(|| Affine { gain: gain.values(), bias: bias.values() }),
             };
             let mut grad_x = wanted[0].then(|| vec![0.0; x.values().len()]);
-            let mut grad_weights = vec![0.0; weights.values().len()];
+            let mut grad_weights = wanted[1].then(|| vec![0.0; weights.values().len()]);
             let mut grad_gain = vec![0.0; gain.values().len()];
             let mut grad_bias = vec![0.0; bias.values().len()];
             let grads = NormConvGrads {
                 x: grad_x.as_deref_mut(),
-                weights: &mut grad_weights,
+                weights: grad_weights.as_deref_mut(),
                 affine: affine.then_some([&mut grad_gain[..], &mut grad_bias[..]]),
             };
             sound(conv.backward(&WORKSPACE, &input, saved, grad, grads));
-            [grad_x, Some(grad_weights), Some(grad_gain), Some(grad_bias)]
+            [grad_x, grad_weights, Some(grad_gain), Some(grad_bias)]
         };
-        (output, Box::new(back))
+        Forward { output, keeps_output: false, back: Box::new(back) }
     });
     Some(Blocked { tensor, channels })
 }
