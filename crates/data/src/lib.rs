@@ -22,7 +22,9 @@
 
 mod arrays;
 mod augment;
+mod autoaugment;
 mod cifar;
+mod colour;
 mod csv_list;
 mod dataset;
 mod decode;
@@ -44,14 +46,16 @@ mod pickle;
 mod pictures;
 mod seeding;
 mod split;
+mod warp;
 
 pub use arrays::Axes;
 pub use augment::Augment;
+pub use autoaugment::AutoAugment;
 pub use dataset::{Dataset, LoadOptions, MAX_PIXEL_BYTES, SizeCount, SkippedFile, SourceKind, load};
 pub use error::DataError;
 pub use images::{ImageDigest, ImageShape, Images};
 pub use inspect::{ClassCounts, Duplicates, ImagePlace, Inspection, PartCounts};
-pub use loader::{Batches, ImageBatch, Loader};
+pub use loader::{Batches, ImageBatch, Loader, Mixed};
 pub use normalisation::Normalisation;
 pub use part::Part;
 pub use pictures::{Pictures, find_pictures, read_pictures};

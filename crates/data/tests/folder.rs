@@ -479,7 +479,7 @@ fn too_large_for_memory_means_decoded_when_needed_and_the_same() {
         let (train, test) = (dataset.train.clone(), dataset.test.clone().unwrap());
         let all: Vec<usize> = (0..train.len()).collect();
         let normalisation = Normalisation::measure(&train, &all).unwrap();
-        let augment = Some(Augment { crop_padding: 2, flip: true, cutout: 4 });
+        let augment = Some(Augment { crop_padding: 2, flip: true, cutout: 4, ..Augment::default() });
         let loader = Loader::new(train, all, 3, &normalisation, augment, 5).unwrap();
         let tests = Loader::new(test, vec![0, 1, 2, 3], 3, &normalisation, None, 5).unwrap();
         let batches: Vec<_> = loader.epoch(2, 0).chain(tests.in_order()).map(Result::unwrap).collect();

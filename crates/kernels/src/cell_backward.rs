@@ -202,8 +202,7 @@ impl Job for Backward<'_> {
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
-        grads.s0.fill(0.0);
-        grads.s1.fill(0.0);
+        rayon::join(|| grads.s0.fill(0.0), || grads.s1.fill(0.0));
         let [h, w] = layout.plan.output_size();
         let plane = Padded { h, w, border: layout.grad_border };
         let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, plane));

@@ -77,4 +77,4 @@ pub use norm::{Affine, BatchStats, RunningStats};
 pub use norm_conv::{NormConv, NormConvGrads, NormConvInput, NormConvSaved};
 pub use relu_pool::ReluPool;
 pub use simd::Level;
-pub use workspace::{Workspace, keep_freed_memory};
+pub use workspace::{Buffer, Workspace, keep_freed_memory};

@@ -59,7 +59,8 @@ impl Workspace {
     }
 
     /// A buffer of `len` floats with unspecified (but initialised) content: the smallest idle one that fits.
-    pub(crate) fn take(&self, len: usize) -> Buffer {
+    #[must_use]
+    pub fn take(&self, len: usize) -> Buffer {
         let chunks = len.div_ceil(CHUNK);
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         // A much larger buffer stays for whoever needs it whole.
@@ -101,16 +102,16 @@ fn allocate(chunks: usize) -> Vec<Chunk> {
 #[cfg(target_os = "linux")]
 const HUGE_PAGE: usize = 2 << 20;
 
-/// A borrowed stretch of the pool; goes back on drop.
+/// Floats borrowed from a [`Workspace`]; they go back on drop.
 #[derive(Debug)]
-pub(crate) struct Buffer {
+pub struct Buffer {
     chunks: Vec<Chunk>,
     len: usize,
     pool: Arc<Mutex<Vec<Vec<Chunk>>>>,
 }
 
 impl Buffer {
-    /// Bytes held.
+    /// Number of bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.len * size_of::<f32>()
     }
@@ -129,6 +130,14 @@ impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in `deref`, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.chunks.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+/// The floats as bytes, for owners of memory that know no types.
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: every byte of the floats is initialised, and the borrow lasts as long as the slice.
+        unsafe { std::slice::from_raw_parts(self.chunks.as_ptr().cast(), self.bytes()) }
     }
 }
 

@@ -12,6 +12,7 @@ use cdarts_space::{NetworkPlan, StageGenotypes};
 
 use crate::config::{Config, StageEnsemble};
 use crate::grads::HasGrads;
+use crate::objective::cross_entropy;
 use crate::optimisers::Owner;
 
 /// Places below a run's seed; each gives an unrelated stream of initial values.
@@ -57,15 +58,19 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
     /// The labels on the host.
     pub classes: Vec<i64>,
+    /// Where images were blended, the share that `labels` have in them, and the labels of the rest.
+    pub mixed: Option<(f64, Tensor<1, Int>)>,
 }
 
 impl Batch {
     /// Moves a batch to `device`.
     pub fn new(batch: ImageBatch, device: &Device) -> Self {
         let n = batch.labels.len();
+        let labels = |labels: Vec<i64>| Tensor::from_data(TensorData::new(labels, [n]), device);
         Self {
             images: Tensor::from_data(TensorData::new(batch.pixels, batch.shape), device),
-            labels: Tensor::from_data(TensorData::new(batch.labels.clone(), [n]), device),
+            labels: labels(batch.labels.clone()),
+            mixed: batch.mixed.map(|mixed| (mixed.share, labels(mixed.labels))),
             classes: batch.labels,
         }
     }
@@ -219,6 +224,12 @@ impl SearchNets {
             true => evalnet.forward_to(self.supernet.classifier(), stem, None),
             false => evalnet.forward(stem, None),
         })
+    }
+
+    /// Cross entropy of the search network's final logits, and these.
+    pub fn search_label_loss(&self, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
+        let Features { logits, .. } = self.search_features(self.stem.forward(batch.images.clone()));
+        (cross_entropy(logits.clone(), batch.labels.clone(), 0.0), logits)
     }
 
     fn settled_stages(&self) -> &[EvalStage] {

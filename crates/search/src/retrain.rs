@@ -12,7 +12,7 @@ use crate::SearchError;
 use crate::config::{Config, Regularisation};
 use crate::grads::GradBuffer;
 use crate::networks::{Batch, largest};
-use crate::objective::cross_entropy;
+use crate::objective::label_loss;
 use crate::optimisers::{sgd, step};
 use crate::schedule;
 use crate::scoring::classify;
@@ -70,10 +70,10 @@ impl FoundState {
         let output = self.net.forward_training(batch.images.clone(), &mut drop_path);
         report.accuracy("found", batch, &output.logits);
 
-        let mut loss = cross_entropy(output.logits, batch.labels.clone(), retrain.label_smoothing);
+        let mut loss = label_loss(output.logits, batch, retrain.label_smoothing);
         report.term("classify", &loss);
         if let Some(logits) = output.auxiliary {
-            let auxiliary = cross_entropy(logits, batch.labels.clone(), retrain.label_smoothing);
+            let auxiliary = label_loss(logits, batch, retrain.label_smoothing);
             report.term("auxiliary", &auxiliary);
             loss = loss + auxiliary.mul_scalar(retrain.auxiliary_weight);
         }

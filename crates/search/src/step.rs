@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::{Gradients, Tensor};
-use cdarts_nets::{Features, NetOutput};
+use cdarts_nets::Features;
 
 use crate::config::Config;
 use crate::grads::GradBuffer;
 use crate::networks::{Batch, SearchNets};
-use crate::objective::{cross_entropy, distance};
+use crate::objective::{JointLoss, cross_entropy};
 use crate::optimisers::{Optimisers, Owner};
 
 /// The learning rates of a step.
@@ -63,9 +63,7 @@ impl SearchState {
     pub fn warm_supernet(&mut self, weight: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
         Optimisers::prepare(&[Owner::Supernet], &self.nets, &mut self.grads, &config.search);
-        let Features { logits, .. } =
-            self.nets.search_features(self.nets.stem.forward(weight.images.clone()));
-        let loss = cross_entropy(logits.clone(), weight.labels.clone(), 0.0);
+        let (loss, logits) = self.nets.search_label_loss(weight);
         report.term("supernet_classify", &loss);
         report.accuracy("supernet", weight, &logits);
         if report.non_finite().is_none() {
@@ -104,58 +102,22 @@ impl SearchState {
     ) -> StepReport {
         let mut report = StepReport::default();
         Optimisers::prepare(&[Owner::Eval, Owner::Arch], &self.nets, &mut self.grads, &config.search);
-        let Some(loss) = self.joint_loss(arch, penalty_weight, config, &mut report) else { return report };
+        let stem = self.nets.stem.forward(arch.images.clone());
+        let search = self.nets.search_features(stem.clone());
+        let Some(eval) = self.nets.eval_features(stem) else { return report };
+        report.accuracy("eval", arch, &eval.logits);
+        let loss = JointLoss::new(&self.nets, search, eval, &arch.labels, penalty_weight, config);
+        loss.terms().for_each(|(name, term)| report.term(name, term));
         if report.non_finite().is_some() {
             return report;
         }
-        self.backward(loss.backward());
+        self.backward(loss.total.backward());
         self.step(&[Owner::Eval, Owner::Arch], rates, config);
 
         let part_b = self.warm_supernet(weight, rates, config);
         report.terms.extend(part_b.terms);
         report.accuracy.extend(part_b.accuracy);
         report
-    }
-
-    /// (CE_search + CE_eval) / a + a T² D + penalty, with a = `distill_weight`.
-    fn joint_loss(
-        &self,
-        arch: &Batch,
-        penalty_weight: f64,
-        config: &Config,
-        report: &mut StepReport,
-    ) -> Option<Tensor<1>> {
-        let nets = &self.nets;
-        let stem = nets.stem.forward(arch.images.clone());
-        let search = nets.search_features(stem.clone());
-        let eval = nets.eval_features(stem)?;
-        report.accuracy("eval", arch, &eval.logits);
-
-        let search_classify = cross_entropy(search.logits.clone(), arch.labels.clone(), 0.0);
-        let eval_classify = cross_entropy(eval.logits.clone(), arch.labels.clone(), 0.0);
-        report.term("arch_classify", &search_classify);
-        report.term("eval_classify", &eval_classify);
-        let mut loss = search_classify + eval_classify;
-
-        if config.search.distill_weight > 0.0 {
-            let distill = self.distill(nets.heads.forward(search), nets.heads.forward(eval), config);
-            report.term("distill", &distill);
-            loss = loss.div_scalar(config.search.distill_weight) + distill;
-        }
-        if penalty_weight > 0.0 {
-            let repeats = if nets.arch.is_by_stage() { 1 } else { config.search.penalty_repeats };
-            let weight = penalty_weight * repeats as f64;
-            let penalty = nets.arch.weight_free_l1(nets.settled()).mul_scalar(weight);
-            report.term("penalty", &penalty);
-            loss = loss + penalty;
-        }
-        Some(loss)
-    }
-
-    fn distill(&self, search: NetOutput, eval: NetOutput, config: &Config) -> Tensor<1> {
-        let teacher = self.nets.ensemble(&eval, config);
-        let teacher = if config.search.detach_teacher { teacher.detach() } else { teacher };
-        distance(self.nets.ensemble(&search, config), teacher, &config.search)
     }
 
     fn backward(&mut self, mut fresh: Gradients) {

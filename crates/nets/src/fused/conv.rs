@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 use cdarts_kernels::{Affine, LANES, NormConv, NormConvGrads, NormConvInput, RunningStats};
 
+use super::flat::flat;
 use super::operation::{Forward, Way, apply, constant, host, nothing, parent};
 use super::{Blocked, WORKSPACE, sound};
 use crate::norm::BatchNorm;
@@ -39,7 +40,7 @@ pub(crate) fn norm_conv(
     if !x.tensor.device().is_autodiff() {
         let (x, weights, gains) = (host(x.tensor.clone()), host(weights), norm.affine_values());
         let (mean, var) = norm.running_values();
-        let mut output = vec![0.0; conv.output_len(n)];
+        let mut output = WORKSPACE.take(conv.output_len(n));
         let input = NormConvInput {
             n,
             x: x.values(),
@@ -59,7 +60,7 @@ pub(crate) fn norm_conv(
     };
     let parents = [parent(x.tensor.clone()), parent(weights), gain, bias];
     let tensor = apply(parents, shape, |[x, weights, gain, bias]| {
-        let mut output = vec![0.0; conv.output_len(n)];
+        let mut output = WORKSPACE.take(conv.output_len(n));
         let input = NormConvInput {
             n,
             x: x.values(),
@@ -86,14 +87,9 @@ pub(crate) fn norm_conv(
                 affine: affine.then_some([&mut grad_gain[..], &mut grad_bias[..]]),
             };
             sound(conv.backward(&WORKSPACE, &input, saved, grad, grads));
-            [grad_x, grad_weights, Some(grad_gain), Some(grad_bias)]
+            [grad_x, grad_weights, Some(grad_gain), Some(grad_bias)].map(|grad| grad.map(Into::into))
         };
-        Forward { output, keeps_output: false, back: Box::new(back) }
+        Forward { output: output.into(), keeps_output: false, back: Box::new(back) }
     });
     Some(Blocked { tensor, channels })
-}
-
-/// Weights one behind the other.
-pub(super) fn flat(weights: Vec<Tensor<4>>) -> Tensor<1> {
-    Tensor::cat(weights.into_iter().map(|weight| weight.flatten::<1>(0, 3)).collect(), 0)
 }

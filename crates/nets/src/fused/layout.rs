@@ -73,7 +73,7 @@ fn linear<const D: usize, const E: usize>(
         return constant(forward(host(x).values()), shape);
     }
     apply([parent(x)], shape, |[x]| {
-        let back = move |Way { grad, wanted: [wanted], .. }: Way<'_, 1>| [wanted.then(|| back(grad))];
-        Forward { output: forward(x.values()), keeps_output: false, back: Box::new(back) }
+        let back = move |Way { grad, wanted: [wanted], .. }: Way<'_, 1>| [wanted.then(|| back(grad).into())];
+        Forward { output: forward(x.values()).into(), keeps_output: false, back: Box::new(back) }
     })
 }

@@ -10,7 +10,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, DType, Shape, Tensor, TensorData};
+use cdarts_kernels::Buffer;
 
 type CpuAutodiff = Autodiff<Flex>;
 
@@ -18,7 +19,39 @@ type CpuAutodiff = Autodiff<Flex>;
 pub(super) type Parent = FloatTensor<CpuAutodiff>;
 
 /// Gradients of the parents.
-pub(super) type Derivative<const N: usize> = Box<dyn FnOnce(Way<'_, N>) -> [Option<Vec<f32>>; N] + Send>;
+pub(super) type Derivative<const N: usize> = Box<dyn FnOnce(Way<'_, N>) -> [Option<Values>; N] + Send>;
+
+/// A tensor's values.
+pub(super) enum Values {
+    /// Memory of their own, which burn's operations change in place.
+    Own(Vec<f32>),
+    /// Memory of the workspace, to which it goes back: for what is only read. Burn copies it before a change.
+    Pooled(Buffer),
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Own(values)
+    }
+}
+
+impl From<Buffer> for Values {
+    fn from(values: Buffer) -> Self {
+        Self::Pooled(values)
+    }
+}
+
+impl Values {
+    fn tensor(self, shape: impl Into<Shape>) -> FlexTensor {
+        let bytes = match self {
+            Self::Own(values) => Bytes::from_elems(values),
+            Self::Pooled(values) => {
+                Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Other)
+            }
+        };
+        FlexTensor::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
+    }
+}
 
 /// What the way back starts from.
 pub(super) struct Way<'a, const N: usize> {
@@ -33,7 +66,7 @@ pub(super) struct Way<'a, const N: usize> {
 /// What an operation gives on its way forward.
 pub(super) struct Forward<const N: usize> {
     /// The output's values.
-    pub output: Vec<f32>,
+    pub output: Values,
     /// Whether the way back reads the output.
     pub keeps_output: bool,
     /// The way back.
@@ -77,8 +110,8 @@ pub(super) fn host<const D: usize>(x: Tensor<D>) -> Host {
 }
 
 /// A tensor of `values`, outside the graph.
-pub(super) fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
+pub(super) fn constant<const D: usize>(values: impl Into<Values>, shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(values.into().tensor(shape))
 }
 
 /// The output of a function of `parents` as a tensor of the graph. `run` gets the parents' values.
@@ -91,7 +124,7 @@ pub(super) fn apply<const N: usize, const D: usize>(
     let guards = parents.each_ref().map(Parent::node);
     let Forward { output, keeps_output, back } =
         run(parents.map(|parent| Host(parent.into_primitive().to_contiguous())));
-    let output = FlexTensor::from_data(TensorData::new(output, shape));
+    let output = output.tensor(shape);
     let kept = keeps_output.then(|| Host(output.clone()));
     let saved = Saved { output: kept, back: Arc::new(Mutex::new(Some(back))), shapes };
     let prepared = SliceOperation.prepare::<NoCheckpointing>(guards).compute_bound().stateful();
@@ -133,7 +166,7 @@ impl<const N: usize> Backward<Flex, N> for SliceOperation {
         });
         for ((parent, shape), values) in ops.parents.into_iter().zip(ops.state.shapes).zip(found) {
             if let (Some(parent), Some(values)) = (parent, values) {
-                grads.register::<Flex>(parent.id, FlexTensor::from_data(TensorData::new(values, shape)));
+                grads.register::<Flex>(parent.id, values.tensor(shape));
             }
         }
     }

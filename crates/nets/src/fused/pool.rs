@@ -16,7 +16,7 @@ pub(crate) fn relu_pool(x: Blocked, window: [usize; 2], stride: [usize; 2]) -> B
     let [h, w] = pool.output_size();
     let shape = [n, channels.blocks(), h, w, LANES];
     let forward = move |x: &[f32]| {
-        let mut output = vec![0.0; pool.output_len(n)];
+        let mut output = WORKSPACE.take(pool.output_len(n));
         sound(pool.forward(&WORKSPACE, n, x, &mut output));
         output
     };
@@ -30,10 +30,10 @@ pub(crate) fn relu_pool(x: Blocked, window: [usize; 2], stride: [usize; 2]) -> B
             [wanted.then(|| {
                 let mut grad_x = vec![0.0; x.values().len()];
                 sound(pool.backward(&WORKSPACE, n, x.values(), grad, &mut grad_x));
-                grad_x
+                grad_x.into()
             })]
         };
-        Forward { output, keeps_output: false, back: Box::new(back) }
+        Forward { output: output.into(), keeps_output: false, back: Box::new(back) }
     });
     Blocked { tensor, channels }
 }

@@ -7,7 +7,7 @@ mod consistency;
 mod presets;
 mod read;
 
-use cdarts_data::{Axes, Halves};
+use cdarts_data::{AutoAugment, Axes, Halves};
 use cdarts_space::{ImageShape, NetworkSpec, ReductionPosition, Stem};
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +56,16 @@ pub struct DataConfig {
     pub halves: Halves,
     /// Random crop after padding with so many black pixels; 0 for none.
     pub crop_padding: usize,
+    /// Least share of an image's area that a random window has, which is then scaled up; 0 for none. Published for
+    /// ImageNet: 0.08.
+    pub resized_crop: f64,
     /// Mirror every second image at random.
     pub flip: bool,
+    /// How far brightness, contrast, saturation (0 to 1) and hue (0 to 0.5) are changed at random. Published for
+    /// ImageNet: [0.4, 0.4, 0.4, 0.2].
+    pub jitter: [f64; 4],
+    /// AutoAugment's pairs of changes, found on "cifar" or "imagenet"; or "none".
+    pub autoaugment: AutoAugment,
 }
 
 /// Size of the images that networks see.
@@ -96,6 +104,10 @@ pub enum Layout {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
+    /// What is searched by: "cdarts", both networks in cycles; "darts-first-order" or "darts-second-order", the search
+    /// network alone, its labels and the architecture's in turns. These two read no key of the evaluation network, the
+    /// distillation or the penalty, and limit the norm of the search network's gradient only.
+    pub method: Method,
     /// Stem and place of the reductions.
     pub layout: Layout,
     /// Channels of a cell in the first stage, in both networks.
@@ -211,6 +223,25 @@ pub struct SearchConfig {
     pub pretrained_lr_factor: f64,
 }
 
+/// What a search goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Search and evaluation network jointly, in cycles.
+    Cdarts,
+    /// The search network alone; architecture weights go down the loss of the current weights.
+    DartsFirstOrder,
+    /// The search network alone; architecture weights go down the loss of the weights one step ahead.
+    DartsSecondOrder,
+}
+
+impl Method {
+    /// Whether there is an evaluation network.
+    pub fn is_cyclic(self) -> bool {
+        self == Self::Cdarts
+    }
+}
+
 /// How a learning rate changes over the search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -313,6 +344,8 @@ pub struct RetrainConfig {
     pub cutout: usize,
     /// Share of the target given to all classes alike.
     pub label_smoothing: f64,
+    /// Blend images and their targets in proportions from Beta(mixup, mixup); 0 for none.
+    pub mixup: f64,
 }
 
 /// Where weight decay and drop path of the retraining come from.
@@ -364,10 +397,12 @@ impl Config {
         spec(search.layout, search.init_channels, search.stem_multiplier, &search.cells, image, classes)
     }
 
-    /// The evaluation network of the search: as wide as the search network, with its own depth.
+    /// The evaluation network of the search: as wide as the search network, with its own depth. Methods without one
+    /// have the search network's depth here.
     pub fn eval_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
         let search = &self.search;
-        let cells = if search.same_structure { &search.cells } else { &search.eval_cells };
+        let as_deep = search.same_structure || !search.method.is_cyclic();
+        let cells = if as_deep { &search.cells } else { &search.eval_cells };
         spec(search.layout, search.init_channels, search.stem_multiplier, cells, image, classes)
     }
 

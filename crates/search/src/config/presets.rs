@@ -1,12 +1,12 @@
 //! Where values that a configuration does not give come from: the published CIFAR-10 recipe, once as it was run
 //! and once with its defects mended.
 
-use cdarts_data::{Axes, Halves};
+use cdarts_data::{AutoAugment, Axes, Halves};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Auto, ClipScope, Config, DataConfig, Distance, GumbelScores, ImageSize, KlReduction, Layout, LrSchedule,
-    Regularisation, RetrainConfig, RunConfig, SearchConfig, StageEnsemble,
+    Method, Regularisation, RetrainConfig, RunConfig, SearchConfig, StageEnsemble,
 };
 
 /// A complete set of values to start from.
@@ -46,9 +46,13 @@ fn corrected() -> Config {
             val_fraction: 0.1,
             halves: Halves::Stratified,
             crop_padding: 4,
+            resized_crop: 0.0,
             flip: true,
+            jitter: [0.0; 4],
+            autoaugment: AutoAugment::None,
         },
         search: SearchConfig {
+            method: Method::Cdarts,
             layout: Layout::Cifar,
             init_channels: 16,
             stem_multiplier: 3,
@@ -118,6 +122,7 @@ fn corrected() -> Config {
             auxiliary_weight: 0.4,
             cutout: 16,
             label_smoothing: 0.0,
+            mixup: 0.0,
         },
         run: RunConfig { checkpoint_minutes: 10.0, journal_steps: 10 },
     }
