@@ -62,6 +62,14 @@ pub enum CliError {
         /// The run's folder.
         path: PathBuf,
     },
+    /// A cycle that a run did not get to.
+    #[error("the run `{path}` has no cycle {cycle}")]
+    NoCycle {
+        /// The run's folder.
+        path: PathBuf,
+        /// The cycle asked for, from 1.
+        cycle: usize,
+    },
     /// A path that cannot be written into a configuration.
     #[error("the path {path} is not valid UTF-8")]
     PathNotUtf8 {
@@ -185,6 +193,9 @@ impl CliError {
             Self::NoGenotypeYet { path } => {
                 return Some(format!("go on with it: cdarts search --resume {}", quoted(path)));
             }
+            Self::NoCycle { .. } => {
+                "cycles count from 1; the run's folder genotypes/ has a file for each that has ended"
+            }
             Self::OtherConfiguration { .. } => {
                 "leave those options out to go on with the run as it is, or start a new run without --resume"
             }
@@ -217,6 +228,7 @@ impl CliError {
             | Self::OtherSpace { .. }
             | Self::LayoutOfOtherSpace { .. }
             | Self::OneNumberOfCells { .. }
+            | Self::NoCycle { .. }
             | Self::PathNotUtf8 { .. }
             | Self::ConfigFile(_)
             | Self::OtherConfiguration { .. }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use cdarts_runs::{Event, Journal, RunFolder};
 use cdarts_search::{Outcome, Overview};
+use cdarts_space::drawing::Picture;
 use cdarts_space::{Architecture, drawing};
 
 use crate::error::{CliError, quoted};
@@ -80,13 +81,17 @@ pub fn outcome(outcome: &Outcome) -> Result<String, CliError> {
 
 /// The cells as tables, under the names of their stages where each has its own.
 pub fn cells(architecture: &Architecture) -> String {
-    let pictures = architecture.pictures();
+    tables(&architecture.pictures())
+}
+
+/// Pictures as tables, likewise.
+pub fn tables(pictures: &[Picture]) -> String {
     let alone = pictures.len() == 1;
-    let stage = |(stage, picture)| match alone {
-        true => drawing::text(picture),
-        false => format!("stage {}\n{}\n", stage + 1, drawing::text(picture)),
+    let stage = |(stage, picture): (usize, &Picture)| match alone {
+        true => drawing::text(picture.clone()),
+        false => format!("stage {}\n{}\n", stage + 1, drawing::text(picture.clone())),
     };
-    pictures.into_iter().enumerate().map(stage).collect()
+    pictures.iter().enumerate().map(stage).collect()
 }
 
 fn next_commands(run: &Path, trained: bool) -> Vec<String> {

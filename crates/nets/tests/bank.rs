@@ -5,7 +5,11 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 use cdarts_nets::{EvalNet, Initialiser, PastSkip, WeightBank, params};
-use cdarts_space::{Genotype, ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, Stem, published};
+use cdarts_space::{
+    CellGenotype, CellKind, Edge, Genotype, ImageShape, NODES, NetworkPlan, NetworkSpec, Op,
+    ReductionPosition, Stem, published,
+};
+use proptest::prelude::*;
 
 fn plan() -> NetworkPlan {
     NetworkSpec {
@@ -136,4 +140,67 @@ fn running_statistics_are_not_inherited() {
     let mut inherited = build();
     bank.inherit(&mut inherited, &plan(), &genotype, PastSkip::Move);
     assert_eq!(stored(&inherited), stored(&build()));
+}
+
+// ---- any two genotypes ----------------------------------------------------------------------------
+
+fn any_genotype() -> impl Strategy<Value = Genotype> {
+    let node = |node: usize| {
+        let edge = (0..Op::COUNT - 1, 0..node + 2).prop_map(|(op, source)| Edge { op: Op::ALL[op], source });
+        (edge.clone(), edge).prop_map(|(a, b)| if a == b { vec![a] } else { vec![a, b] })
+    };
+    let cell = move || {
+        (node(0), node(1), node(2), node(3)).prop_map(|(a, b, c, d)| CellGenotype::new(vec![a, b, c, d]))
+    };
+    (cell(), cell()).prop_map(|(normal, reduce)| Genotype { normal, reduce })
+}
+
+/// The edges with weights that a rule for skips moves, with their nodes.
+fn moved_edges(genotype: &Genotype, kind: CellKind, past_skip: PastSkip) -> Vec<(usize, Edge)> {
+    let mut moved = Vec::new();
+    let nodes = &genotype.cell(kind).nodes;
+    assert_eq!(nodes.len(), NODES);
+    for (node, edges) in nodes.iter().enumerate() {
+        for edge in edges {
+            let identity = edge.op == Op::SkipConnect && (kind == CellKind::Normal || edge.source > 1);
+            let pooling = matches!(edge.op, Op::MaxPool3x3 | Op::AvgPool3x3);
+            if !identity && !pooling {
+                moved.push((node, *edge));
+            }
+            if identity && past_skip == PastSkip::LeaveOut {
+                break;
+            }
+        }
+    }
+    moved
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn exactly_the_weights_that_two_genotypes_share_are_moved(
+        first in any_genotype(),
+        second in any_genotype(),
+        past_skip in prop::sample::select(vec![PastSkip::Move, PastSkip::LeaveOut]),
+    ) {
+        let mut bank = WeightBank::default();
+        bank.deposit(&net(&first, 1), &plan(), &first, past_skip);
+        let before = net(&second, 2);
+        let mut after = before.clone();
+        let moved = bank.inherit(&mut after, &plan(), &second, past_skip);
+
+        let shared = |kind: CellKind| {
+            let (first, second) = (moved_edges(&first, kind, past_skip), moved_edges(&second, kind, past_skip));
+            second.iter().filter(|edge| first.contains(edge)).count()
+        };
+        // One reduction cell and two normal ones, each with its pre-processing.
+        prop_assert_eq!(moved.slots, 3 + shared(CellKind::Reduction) + 2 * shared(CellKind::Normal));
+        // Two random numbers of different seeds are never the same.
+        let (before, after) = (bytes(&before), bytes(&after));
+        let changed = before.iter().zip(&after).map(|(before, after)| {
+            before.chunks(4).zip(after.chunks(4)).filter(|(before, after)| before != after).count()
+        });
+        prop_assert_eq!(moved.parameters, changed.sum::<usize>());
+    }
 }

@@ -135,21 +135,20 @@ pub fn write(
 pub fn write_genotypes(name: &Path, genotypes: &StageGenotypes) -> Result<(), SearchError> {
     atomic::write(&name.with_extension("json"), genotypes.to_json().as_bytes())?;
     let architecture = Architecture::from(genotypes.clone());
-    write_pictures(&name.with_extension("svg"), &architecture, drawing::svg)?;
+    write_pictures(&name.with_extension("svg"), architecture.pictures(), drawing::svg)?;
     Ok(())
 }
 
-/// Draws cells to the file `path`; where each stage has its own, to NAME-stage-1.EXTENSION and so on. Says which files
+/// Draws cells to the file `path`; where there are several pictures, one a stage, to NAME-stage-1.EXTENSION and so on. Says which files
 /// were written.
 ///
 /// # Errors
 /// [`RunsError`] where a file cannot be written.
 pub fn write_pictures(
     path: &Path,
-    architecture: &Architecture,
+    pictures: Vec<Picture>,
     draw: fn(Picture) -> String,
 ) -> Result<Vec<PathBuf>, RunsError> {
-    let pictures = architecture.pictures();
     let alone = pictures.len() == 1;
     let write = |(stage, picture)| {
         let path = if alone { path.to_owned() } else { of_stage(path, stage + 1) };

@@ -193,3 +193,19 @@ fn stops_change_nothing_for_all_other_options_together() {
     ]);
     unchanged_by_stops(&["preset=official", "search.same_structure=true", "search.gumbel_sample=true"]);
 }
+
+#[test]
+fn darts_of_both_orders_ends_with_a_trained_network_and_stops_change_nothing() {
+    for method in ["search.method=darts-first-order", "search.method=darts-second-order"] {
+        // Without evaluation network its depth is not read.
+        let settings = [method, "search.eval_cells=[1]"];
+        let whole = run(&settings);
+        let joint = |cycle| Phase::Joint { cycle, epoch: 0 };
+        let warm = Phase::WarmSupernet { before_cycle: 0, epoch: 0 };
+        assert_eq!(whole.epochs(), [warm, joint(0), joint(1), Phase::Retrain { epoch: 0 }], "{method}");
+        assert_eq!(whole.cycles().last(), Some(&whole.found()));
+        let broken = broken_run(&settings, 3);
+        assert!(broken.resumes > 2);
+        assert_eq!(broken.told(), whole.told(), "{method}");
+    }
+}

@@ -4,9 +4,10 @@
 
 mod tiny;
 
-use cdarts_search::config::{Config, Preset};
+use cdarts_search::config::{Config, Method, Preset};
 use cdarts_search::networks::SearchNets;
-use cdarts_search::step::{SearchState, StepReport};
+use cdarts_search::step::{Rates, SearchState, StepReport};
+use cdarts_search::unrolled::{RADIUS, Unrolling};
 
 use tiny::nets::{RATES, batch, bytes, config, state};
 
@@ -114,4 +115,66 @@ fn the_same_step_twice_gives_the_same_bits() {
         (reports, bytes(&state.nets.arch), bytes(&state.nets.supernet))
     };
     assert_eq!(run(), run());
+}
+
+fn with_method(method: Method) -> Config {
+    let mut config = config(Preset::Corrected);
+    config.search.method = method;
+    config
+}
+
+#[test]
+fn darts_moves_the_search_network_and_the_architecture_alone() {
+    for method in [Method::DartsFirstOrder, Method::DartsSecondOrder] {
+        let config = with_method(method);
+        let step =
+            |state: &mut SearchState| state.architecture_step(&batch(1), &batch(2), RATES, 0.5, &config);
+        let (moved, report) = moved(&config, step);
+        assert_eq!(moved, [true, true, false, false, false, true], "{method:?}");
+        let terms: Vec<&str> = report.terms.keys().copied().collect();
+        assert_eq!(terms, ["arch_classify", "supernet_classify"]);
+    }
+}
+
+#[test]
+fn looking_ahead_changes_the_architectures_gradient_only_where_there_is_a_step() {
+    let gradient = |method: Method, rate: f64| {
+        let config = with_method(method);
+        let mut state = state(&config);
+        let rates = Rates { supernet: rate, ..RATES };
+        state.architecture_step(&batch(1), &batch(2), rates, 0.0, &config);
+        bytes(&state.nets.arch)
+    };
+    let first = gradient(Method::DartsFirstOrder, 0.1);
+    assert_eq!(first, gradient(Method::DartsFirstOrder, 0.0), "the first order does not look ahead");
+    assert_eq!(first, gradient(Method::DartsSecondOrder, 0.0), "a step of no length leads nowhere");
+    assert_ne!(first, gradient(Method::DartsSecondOrder, 0.1));
+}
+
+#[test]
+fn looking_ahead_takes_the_step_that_the_optimiser_will_take_and_leaves_everything_as_it_was() {
+    // With the momentum of a step before, and weight decay.
+    let config = with_method(Method::DartsSecondOrder);
+    let mut state = state(&config);
+    state.warm_supernet(&batch(3), RATES, &config);
+    let held = |state: &SearchState| {
+        (bytes(&state.nets.supernet), state.optimisers.supernet.into_bytes().unwrap().to_vec())
+    };
+    let before = held(&state);
+    let unrolling = Unrolling {
+        nets: &state.nets,
+        optimiser: &state.optimisers.supernet,
+        rate: RATES.supernet,
+        radius: RADIUS,
+    };
+    let unrolled = unrolling.gradient(&batch(2), &batch(1));
+    let ahead = unrolling.ahead(&batch(2));
+    assert!(unrolled.epsilon > 0.0);
+    assert_eq!(held(&state), before);
+
+    let mut config = config;
+    config.search.grad_clip = 0.0;
+    state.warm_supernet(&batch(2), RATES, &config);
+    assert_eq!(bytes(&ahead.supernet), bytes(&state.nets.supernet));
+    assert_eq!(bytes(&ahead.stem), bytes(&state.nets.stem));
 }

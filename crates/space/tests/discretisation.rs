@@ -107,6 +107,14 @@ fn any_alphas() -> impl Strategy<Value = CellAlphas> {
         .prop_map(|(alpha, beta)| CellAlphas { alpha, beta })
 }
 
+/// Whole numbers, whose differences are exact, and few of them, so that many are equal.
+fn whole_alphas() -> impl Strategy<Value = CellAlphas> {
+    let logit = || (-3i8..4).prop_map(f32::from);
+    let row = prop::array::uniform8(logit());
+    (prop::collection::vec(row, EDGES), prop::collection::vec(logit(), EDGES))
+        .prop_map(|(alpha, beta)| CellAlphas { alpha, beta })
+}
+
 proptest! {
     #[test]
     fn a_discretised_cell_is_valid_and_best(alphas in any_alphas()) {
@@ -129,6 +137,53 @@ proptest! {
                 prop_assert!(best(source) <= best(edges[1].source));
             }
         }
+    }
+
+    #[test]
+    fn a_constant_added_to_a_row_changes_nothing(
+        alphas in whole_alphas(),
+        row in 0..EDGES,
+        constant in -64i8..64,
+    ) {
+        let mut moved = alphas.clone();
+        moved.alpha[row].iter_mut().for_each(|logit| *logit += f32::from(constant));
+        prop_assert_eq!(scores(&moved).unwrap(), scores(&alphas).unwrap());
+        prop_assert_eq!(discretise(&moved).unwrap(), discretise(&alphas).unwrap());
+    }
+
+    #[test]
+    fn a_constant_added_to_a_nodes_beta_changes_nothing(
+        alphas in whole_alphas(),
+        node in 0..NODES,
+        constant in -64i8..64,
+    ) {
+        let mut moved = alphas.clone();
+        moved.beta[edges_of(node)].iter_mut().for_each(|logit| *logit += f32::from(constant));
+        prop_assert_eq!(discretise(&moved).unwrap(), discretise(&alphas).unwrap());
+    }
+
+    #[test]
+    fn equal_scores_go_to_the_lower_operation_and_the_lower_edge(alphas in whole_alphas()) {
+        let table = scores(&alphas).unwrap();
+        for (node, edges) in discretise(&alphas).unwrap().nodes.iter().enumerate() {
+            for edge in edges {
+                let row = &table[edge_index(node, edge.source)];
+                prop_assert!(row[..edge.op.index()].iter().all(|score| *score < row[edge.op.index()]));
+            }
+            let score = |edge: &Edge| table[edge_index(node, edge.source)][edge.op.index()];
+            prop_assert!(score(&edges[0]) > score(&edges[1]) || edges[0].source < edges[1].source);
+            for source in (0..edges[1].source).filter(|&source| source != edges[0].source) {
+                let best = table[edge_index(node, source)][..7].iter().fold(0.0, |a: f64, &b| a.max(b));
+                prop_assert!(best < score(&edges[1]), "a lower edge with the same score was passed over");
+            }
+        }
+    }
+
+    #[test]
+    fn none_is_never_kept(alphas in any_alphas(), preference in 0f32..1e30) {
+        let mut alphas = alphas;
+        alphas.alpha.iter_mut().for_each(|row| row[Op::None.index()] = preference);
+        prop_assert!(discretise(&alphas).unwrap().edges().all(|(_, edge)| edge.op != Op::None));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Drawings of cells: snapshots of one, and what every drawing must hold.
 #![allow(missing_docs)]
 
-use cdarts_space::drawing::{cell_svg, dot, svg, text};
+use cdarts_space::drawing::{Picture, cell_svg, dot, svg, text};
 use cdarts_space::{
     Architecture, CellGenotype, CellKind, Edge, Genotype, Op, PUBLISHED, nas_bench_201, published,
 };
@@ -56,6 +56,31 @@ fn every_edge_is_drawn_once() {
         assert_eq!(table.lines().count(), 1 + 8 + 1, "{}", known.name);
         assert!(table.lines().all(|line| line.is_ascii() && line.len() <= 72), "{table}");
     }
+}
+
+#[test]
+fn two_genotypes_side_by_side_mark_what_only_one_has() {
+    let [before, after] = ["darts-v1", "darts-v2"].map(|name| published(name).unwrap());
+    let lacking = |a: &Genotype, b: &Genotype| {
+        let cells = [(&a.normal, &b.normal), (&a.reduce, &b.reduce)];
+        let lacking = |(a, b): (&CellGenotype, &CellGenotype)| {
+            a.edges().filter(|edge| !b.edges().any(|other| other == *edge)).count()
+        };
+        cells.into_iter().map(lacking).sum::<usize>()
+    };
+    let changed = lacking(&before, &after) + lacking(&after, &before);
+    assert!(changed > 0);
+    let picture = || Picture::comparison([(&before).into(), (&after).into()], ["<cycle 1>", "cycle 2"]);
+    // One more in the legend.
+    assert_eq!(svg(picture()).matches("<rect class=\"changed\"").count(), changed + 1);
+    assert!(
+        svg(picture()).contains("Normal cell, &lt;cycle 1>")
+            && svg(picture()).contains("Normal cell, cycle 2")
+    );
+    assert_eq!(dot(picture()).matches("penwidth=3").count(), changed);
+    assert_eq!(text(picture()).matches('*').count(), changed);
+    let same = || Picture::comparison([(&before).into(), (&before).into()], ["a", "b"]);
+    assert!(!svg(same()).contains("<rect class=\"changed\"") && !text(same()).contains('*'));
 }
 
 #[test]

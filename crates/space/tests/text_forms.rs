@@ -281,6 +281,30 @@ fn any_genotype() -> impl Strategy<Value = Genotype> {
     (any_cell(), any_cell()).prop_map(|(normal, reduce)| Genotype { normal, reduce })
 }
 
+/// As discretisation gives them, which DARTS's flat form can write.
+fn two_edges_a_node() -> impl Strategy<Value = Genotype> {
+    let node = |node: usize| {
+        let edge = (0..Op::COUNT - 1, 0..node + 2).prop_map(|(op, source)| Edge { op: Op::ALL[op], source });
+        (edge.clone(), edge).prop_filter_map("the same edge twice", |(a, b)| (a != b).then(|| vec![a, b]))
+    };
+    let cell = move || {
+        (node(0), node(1), node(2), node(3)).prop_map(|(a, b, c, d)| CellGenotype::new(vec![a, b, c, d]))
+    };
+    (cell(), cell()).prop_map(|(normal, reduce)| Genotype { normal, reduce })
+}
+
+fn flat(genotype: &Genotype) -> String {
+    let pairs = |cell: &CellGenotype| {
+        let pair = |(_, edge): (usize, Edge)| format!("('{}', {})", edge.op.name(), edge.source);
+        cell.edges().map(pair).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "Genotype(normal=[{}], normal_concat=range(2, 6), reduce=[{}], reduce_concat=range(2, 6))",
+        pairs(&genotype.normal),
+        pairs(&genotype.reduce),
+    )
+}
+
 proptest! {
     #[test]
     fn any_genotype_survives_every_form(genotype in any_genotype()) {
@@ -289,6 +313,37 @@ proptest! {
         prop_assert_eq!(genotype.to_json().parse(), Ok(genotype.clone()));
         let stages = vec![genotype; 3];
         prop_assert_eq!(parse_stages(&stages_to_json(&stages)), Ok(stages));
+    }
+
+    #[test]
+    fn any_cells_of_two_edges_a_node_survive_the_flat_form_of_darts(genotype in two_edges_a_node()) {
+        prop_assert_eq!(flat(&genotype).parse(), Ok(genotype.clone()));
+    }
+
+    #[test]
+    fn any_stages_survive_their_file(stages in prop::collection::vec(any_genotype(), 1..5)) {
+        prop_assert_eq!(parse_stages(&stages_to_json(&stages)), Ok(stages));
+    }
+
+    #[test]
+    fn an_unknown_operation_is_pointed_at(genotype in any_genotype(), which in any::<prop::sample::Index>()) {
+        let text = genotype.to_string();
+        let names: Vec<usize> = text.match_indices("('").map(|(at, _)| at).collect();
+        let at = names[which.index(names.len())] + 2;
+        let broken = format!("{}no_{}", &text[..at], &text[at..]);
+        let error = broken.parse::<Genotype>().unwrap_err();
+        prop_assert!(matches!(&error, SpaceError::At { cause, .. }
+            if matches!(**cause, SpaceError::UnknownOp { .. })), "{}", error);
+        // Characters count from 1; the quote in front of the name is where it begins.
+        prop_assert_eq!(error.position(), Some(at), "{}", broken);
+    }
+
+    #[test]
+    fn a_cut_text_is_pointed_at_or_behind_its_end(genotype in any_genotype(), cut in any::<prop::sample::Index>()) {
+        let text = genotype.to_string();
+        let cut = &text[..cut.index(text.len())];
+        let position = cut.parse::<Genotype>().unwrap_err().position();
+        prop_assert!(position.is_some_and(|at| (1..=cut.len() + 1).contains(&at)), "{:?}", position);
     }
 
     #[test]

@@ -69,6 +69,20 @@ pub fn read(text: &str) -> Result<Given, CliError> {
     Err(CliError::NoGenotype { given: text.to_owned(), nearest: nearest(text) })
 }
 
+/// What the run at `path` had found when a cycle, counted from 1, ended.
+///
+/// # Errors
+/// [`CliError::NoCycle`]; [`CliError::Runs`] for a folder that is no run.
+pub fn of_cycle(path: &Path, cycle: usize) -> Result<Given, CliError> {
+    let folder = RunFolder::view(path)?;
+    let file = folder.genotypes_path().join(format!("cycle-{cycle:03}.json"));
+    if !file.is_file() {
+        return Err(CliError::NoCycle { path: path.to_owned(), cycle });
+    }
+    let origin = format!("{}: cycle {cycle}", file.display());
+    Ok(Given { architecture: of_file(&file)?, origin, run: Some(path.to_owned()) })
+}
+
 /// The genotype that a run was told to train, where it was; a resume needs it again.
 pub fn of_retraining(folder: &RunFolder) -> Result<Option<StageGenotypes>, CliError> {
     let path = given_path(folder);

@@ -1,6 +1,7 @@
 //! The command line (design section 9). A doc comment here is a help text: its first line the short one.
 
 mod ablate;
+mod check;
 mod completions;
 mod config;
 mod cost;
@@ -56,6 +57,7 @@ pub enum Command {
     Table(table::TableArgs),
     Ablate(ablate::AblateArgs),
     Data(data::DataArgs),
+    Check(check::CheckArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -76,6 +78,7 @@ impl Command {
             Self::Table(args) => args.run(),
             Self::Ablate(args) => args.run(),
             Self::Data(args) => args.run(),
+            Self::Check(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }

@@ -8,8 +8,20 @@ use crate::images;
 use crate::invoke::{Workplace, finished};
 use crate::tiny_run::{arguments, search, unbroken};
 
-const COMMANDS: [&str; 10] =
-    ["search", "retrain", "eval", "predict", "show", "cost", "table", "data", "config", "completions"];
+const COMMANDS: [&str; 12] = [
+    "search",
+    "retrain",
+    "eval",
+    "predict",
+    "show",
+    "cost",
+    "table",
+    "ablate",
+    "data",
+    "check",
+    "config",
+    "completions",
+];
 
 #[test]
 fn help() {
@@ -47,6 +59,18 @@ fn a_finished_run_can_be_looked_at_scored_and_trained_again() {
     workplace.succeed(&["show", "run", "--svg", "cells.svg", "--dot", "cells.dot"]);
     assert!(fs::read_to_string(workplace.path("cells.svg")).unwrap().starts_with("<svg"));
     assert!(fs::read_to_string(workplace.path("cells.dot")).unwrap().contains("digraph"));
+
+    let compared = ["show", "run", "--cycle", "1", "--against", "2", "--svg", "compared.svg"];
+    let shown = workplace.succeed(&compared).stdout;
+    assert!(shown.contains("normal cell, cycle 1") && shown.contains("reduction cell, cycle 2"), "{shown}");
+    let drawn = fs::read_to_string(workplace.path("compared.svg")).unwrap();
+    let marks = shown.matches(" *").count();
+    assert_eq!(drawn.matches("<rect class=\"changed\"").count(), if marks > 0 { marks + 1 } else { 0 });
+    let shown = workplace.succeed(&["show", "run", "--against", "darts-v2"]).stdout;
+    assert!(shown.contains("normal cell, run") && shown.contains("normal cell, darts-v2"), "{shown}");
+    let refused = workplace.call(&["show", "run", "--cycle", "99"]);
+    assert_eq!(refused.code, Some(2));
+    assert!(refused.stderr.contains("has no cycle 99"), "{}", refused.stderr);
 
     // The genotype is the same and so is all that training draws from the seed.
     let again = workplace.succeed(&arguments(&["retrain", "run", "--out", "again", "--json"], &[]));

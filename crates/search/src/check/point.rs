@@ -175,7 +175,7 @@ pub(super) fn batch(path: Path, seed: u64) -> Batch {
     let pixels = (0..IMAGES * channels * height * width).map(|_| rng.random_range(-2.0..2.0)).collect();
     let labels = (0..IMAGES).map(|image| (image % CLASSES) as i64).collect();
     let shape = [IMAGES, channels, height, width];
-    let batch = Batch::new(ImageBatch { pixels, shape, labels }, &device);
+    let batch = Batch::new(ImageBatch { pixels, shape, labels, mixed: None }, &device);
     match path {
         Path::Fused => batch,
         Path::Stock => {

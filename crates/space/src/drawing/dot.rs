@@ -16,8 +16,9 @@ pub fn dot(picture: impl Into<Picture>) -> String {
 }
 
 fn cluster(cell: &CellGraph) -> String {
-    let id = cell.id;
-    let mut lines = vec![format!("subgraph cluster_{id} {{"), format!("  label=\"{}\";", cell.name)];
+    let id = &cell.id;
+    let mut lines =
+        vec![format!("subgraph cluster_{id} {{"), format!("  label=\"{}\";", escaped(&cell.name))];
     for (state, index) in cell.inputs.iter().enumerate() {
         lines.push(format!("  {id}_{state} [label=<c<sub>{index}</sub>>];"));
     }
@@ -28,10 +29,11 @@ fn cluster(cell: &CellGraph) -> String {
     }
     for edge in cell.drawn_edges() {
         lines.push(format!(
-            "  {id}_{} -> {id}_{} [label=\"{}\", color=\"{colour}\", fontcolor=\"{colour}\"];",
+            "  {id}_{} -> {id}_{} [label=\"{}\", color=\"{colour}\", fontcolor=\"{colour}\"{}];",
             edge.source,
             cell.state(edge.node),
             edge.label,
+            if edge.is_changed { ", style=bold, penwidth=3" } else { "" },
             colour = edge.family.colour(),
         ));
     }
@@ -40,4 +42,9 @@ fn cluster(cell: &CellGraph) -> String {
     }
     lines.push("}".to_owned());
     lines.iter().map(|line| format!("  {line}\n")).collect()
+}
+
+/// For use between quotation marks.
+fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -7,22 +7,26 @@ use crate::{CellGenotype, CellKind, Genotype, Op, nas_bench_201};
 /// The functions that draw take whatever turns into one: a reference to a genotype of either search space.
 #[derive(Debug, Clone)]
 pub struct Picture {
-    pub(super) title: &'static str,
+    pub(super) title: String,
     pub(super) cells: Vec<CellGraph>,
+    /// How many cells stand side by side.
+    pub(super) columns: usize,
     /// Those that a legend explains.
     pub(super) families: &'static [Family],
     /// What the lines into the output mean.
     pub(super) output: &'static str,
+    /// What the inputs and the output are.
+    pub(super) states: &'static str,
 }
 
 /// A cell as a graph. A state is an input or, behind the inputs, a node.
 #[derive(Debug, Clone)]
 pub(super) struct CellGraph {
     /// Unique in the picture, a word.
-    pub id: &'static str,
+    pub id: String,
     /// In the middle of a text.
-    pub name: &'static str,
-    pub title: &'static str,
+    pub name: String,
+    pub title: String,
     /// Which cell's output each input is, as an index of c.
     pub inputs: &'static [&'static str],
     pub nodes: usize,
@@ -35,7 +39,7 @@ pub(super) struct CellGraph {
 }
 
 /// An edge into `node`, which counts from 0.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct GraphEdge {
     pub source: usize,
     pub node: usize,
@@ -43,6 +47,8 @@ pub(super) struct GraphEdge {
     /// The operation where room is short.
     pub label: &'static str,
     pub family: Family,
+    /// Whether the cell beside this one lacks it.
+    pub is_changed: bool,
 }
 
 impl CellGraph {
@@ -54,6 +60,18 @@ impl CellGraph {
     /// State of a node.
     pub fn state(&self, node: usize) -> usize {
         self.inputs.len() + node
+    }
+
+    /// The cell as one of two side by side.
+    fn beside(&self, other: &Self, id: &str, name: &str) -> Self {
+        let edge = |edge: &GraphEdge| GraphEdge { is_changed: !other.edges.contains(edge), ..*edge };
+        Self {
+            id: format!("{}_{id}", self.id),
+            name: format!("{}, {name}", self.name),
+            title: format!("{}, {name}", self.title),
+            edges: self.edges.iter().map(edge).collect(),
+            ..self.clone()
+        }
     }
 
     /// The number that a node is called by.
@@ -72,13 +90,14 @@ impl CellGraph {
             op: edge.op.name(),
             label: darts_label(edge.op),
             family: Family::of_darts(edge.op),
+            is_changed: false,
         };
         let nodes = cell.nodes.len();
         let output = cell.concat.iter().filter_map(|state| state.checked_sub(2));
         Self {
-            id,
-            name,
-            title,
+            id: id.to_owned(),
+            name: name.to_owned(),
+            title: title.to_owned(),
             inputs: &["k-2", "k-1"],
             nodes,
             first_number: 0,
@@ -95,12 +114,13 @@ impl CellGraph {
             op: op.name(),
             label: nas_bench_201_label(op),
             family: Family::of_nas_bench_201(op),
+            is_changed: false,
         };
         let nodes = nas_bench_201::NODES - 1;
         Self {
-            id: "cell",
-            name: "cell",
-            title: "NAS-Bench-201 cell",
+            id: "cell".to_owned(),
+            name: "cell".to_owned(),
+            title: "NAS-Bench-201 cell".to_owned(),
             inputs: &["k-1"],
             nodes,
             first_number: 1,
@@ -111,15 +131,47 @@ impl CellGraph {
     }
 }
 
+/// What stands at the ends of a picture of a DARTS cell.
+const DARTS_STATES: &str =
+    "c(k−2), c(k−1): outputs of the two cells before; c(k): output of this one; 0 to 3: nodes";
+const NAS_BENCH_201_STATES: &str =
+    "c(k−1): output of the cell before; c(k): output of this one; 1 to 3: nodes";
+
 impl Picture {
-    fn of_darts(title: &'static str, cells: Vec<CellGraph>) -> Self {
+    fn of_darts(title: &str, cells: Vec<CellGraph>) -> Self {
         let families = &[Family::Separable, Family::Dilated, Family::Pooling, Family::Skip];
-        Self { title, cells, families, output: "concatenation" }
+        let columns = cells.len();
+        Self {
+            title: title.to_owned(),
+            cells,
+            columns,
+            families,
+            output: "concatenation",
+            states: DARTS_STATES,
+        }
+    }
+
+    /// Each cell of two pictures of one search space side by side, under the names given; edges that only one of them
+    /// has are marked.
+    pub fn comparison([before, after]: [Self; 2], names: [&str; 2]) -> Self {
+        let title = format!("{}: {} and {}", before.title, names[0], names[1]);
+        let pairs = before.cells.iter().zip(&after.cells);
+        let cells = pairs
+            .flat_map(|(before, after)| {
+                [before.beside(after, "before", names[0]), after.beside(before, "after", names[1])]
+            })
+            .collect();
+        Self { title, cells, columns: 2, ..before }
+    }
+
+    /// Whether any edge is marked.
+    pub(super) fn is_comparison(&self) -> bool {
+        self.cells.iter().flat_map(|cell| &cell.edges).any(|edge| edge.is_changed)
     }
 
     pub(super) fn of_darts_cell(cell: &CellGenotype, kind: CellKind) -> Self {
         let graph = CellGraph::of_darts(cell, kind);
-        Self::of_darts(graph.title, vec![graph])
+        Self::of_darts(&graph.title.clone(), vec![graph])
     }
 }
 
@@ -134,7 +186,14 @@ impl From<&nas_bench_201::Genotype> for Picture {
     fn from(genotype: &nas_bench_201::Genotype) -> Self {
         let graph = CellGraph::of_nas_bench_201(genotype);
         let families = &[Family::Convolution3x3, Family::Convolution1x1, Family::Pooling, Family::Skip];
-        Self { title: graph.title, cells: vec![graph], families, output: "output" }
+        Self {
+            title: graph.title.clone(),
+            cells: vec![graph],
+            columns: 1,
+            families,
+            output: "output",
+            states: NAS_BENCH_201_STATES,
+        }
     }
 }
 

@@ -20,7 +20,9 @@ const ARROW: f64 = 24.0;
 const BETWEEN: f64 = 50.0;
 const MARGIN: f64 = 22.0;
 const TITLE: f64 = 34.0;
-const LEGEND: f64 = 40.0;
+const LEGEND: f64 = 62.0;
+/// Between the legend's two lines.
+const LEGEND_LINE: f64 = 22.0;
 const SPACING: Spacing = Spacing { per_edge: 27.0, least: 36.0, passing: 12.0, gap: 9.0 };
 
 /// All cells side by side, with a legend.
@@ -42,10 +44,9 @@ struct Panel<'a> {
 fn drawn(picture: &Picture) -> String {
     let panels: Vec<Panel<'_>> = picture.cells.iter().map(Panel::of).collect();
     let legend = Legend::of(picture);
-    let drawing = panels.iter().map(|panel| panel.layout.height).fold(0.0, f64::max);
-    let panels_width: f64 = panels.iter().map(|panel| panel.width() + 2.0 * MARGIN).sum();
-    let width = panels_width.max(legend.width() + 2.0 * MARGIN);
-    let height = MARGIN + TITLE + drawing + MARGIN + LEGEND;
+    let rows: Vec<Row<'_>> = panels.chunks(picture.columns.max(1)).map(Row).collect();
+    let width = rows.iter().map(Row::width).fold(legend.width() + 2.0 * MARGIN, f64::max);
+    let height = rows.iter().map(Row::height).sum::<f64>() + LEGEND;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"cdarts-cell\" role=\"img\" \
          viewBox=\"0 0 {} {}\" width=\"{}\" height=\"{}\">\n<title>{}</title>\n{}\
@@ -54,18 +55,57 @@ fn drawn(picture: &Picture) -> String {
         Px(height),
         Px(width),
         Px(height),
-        picture.title,
+        escaped(&picture.title),
         style(picture.families)
     );
-    let mut left = (width - panels_width) / 2.0 + MARGIN;
-    for panel in &panels {
-        let top = MARGIN + TITLE + (drawing - panel.layout.height) / 2.0;
-        svg.push_str(&panel.drawn(left, top));
-        left += panel.width() + 2.0 * MARGIN;
+    let mut top = 0.0;
+    for row in &rows {
+        svg.push_str(&row.drawn((width - row.width()) / 2.0, top));
+        top += row.height();
     }
-    svg.push_str(&legend.drawn((width - legend.width()) / 2.0, height - LEGEND / 2.0 - 6.0));
+    svg.push_str(&legend.drawn((width - legend.width()) / 2.0, top + 12.0));
+    let states = Px(top + 12.0 + LEGEND_LINE + 4.0);
+    let _ = writeln!(
+        svg,
+        "<text class=\"note middle\" x=\"{}\" y=\"{states}\">{}</text>",
+        Px(width / 2.0),
+        picture.states
+    );
     svg.push_str("</svg>\n");
     svg
+}
+
+/// Cells side by side.
+struct Row<'a>(&'a [Panel<'a>]);
+
+impl Row<'_> {
+    fn width(&self) -> f64 {
+        self.0.iter().map(|panel| panel.width() + 2.0 * MARGIN).sum()
+    }
+
+    fn drawing(&self) -> f64 {
+        self.0.iter().map(|panel| panel.layout.height).fold(0.0, f64::max)
+    }
+
+    fn height(&self) -> f64 {
+        MARGIN + TITLE + self.drawing() + MARGIN
+    }
+
+    fn drawn(&self, left: f64, top: f64) -> String {
+        let mut svg = String::new();
+        let mut left = left + MARGIN;
+        for panel in self.0 {
+            let aside = MARGIN + TITLE + (self.drawing() - panel.layout.height) / 2.0;
+            svg.push_str(&panel.drawn(left, top + aside, aside));
+            left += panel.width() + 2.0 * MARGIN;
+        }
+        svg
+    }
+}
+
+/// For use as the text of an element.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;")
 }
 
 /// Classes under one name, so that the picture can stand inside a page. Everything has its light colour
@@ -78,6 +118,8 @@ fn style(families: &[Family]) -> String {
         ".cdarts-cell text{font:12px system-ui,'DejaVu Sans',sans-serif;text-anchor:middle;fill:#0f172a}\
          .cdarts-cell .title{font-size:14px;font-weight:600}\
          .cdarts-cell .note{text-anchor:start;fill:#334155}\
+         .cdarts-cell .middle{text-anchor:middle}\
+         .cdarts-cell .changed{fill:none;stroke:#0f172a;stroke-width:2}\
          .cdarts-cell .sub{font-size:9px}\
          .cdarts-cell .page{fill:#fff}\
          .cdarts-cell .end{fill:#f1f5f9;stroke:#64748b}\
@@ -93,7 +135,7 @@ fn style(families: &[Family]) -> String {
     }
     css.push_str(
         "\n@media (prefers-color-scheme:dark){\
-         .cdarts-cell text{fill:#e2e8f0}.cdarts-cell .note{fill:#cbd5e1}.cdarts-cell .page{fill:#0f172a}\
+         .cdarts-cell text{fill:#e2e8f0}.cdarts-cell .note{fill:#cbd5e1}.cdarts-cell .changed{stroke:#f8fafc}.cdarts-cell .page{fill:#0f172a}\
          .cdarts-cell .end{fill:#1e293b;stroke:#94a3b8}.cdarts-cell .node{fill:#0f172a;stroke:#cbd5e1}\
          .cdarts-cell .concat{stroke:#64748b}",
     );
@@ -127,12 +169,16 @@ impl<'a> Panel<'a> {
         (left, left + if is_output { END[0] } else { node_column })
     }
 
-    fn drawn(&self, left: f64, top: f64) -> String {
+    /// `heading` is the height above it that its title has.
+    fn drawn(&self, left: f64, top: f64, heading: f64) -> String {
         let mut svg = format!("<g transform=\"translate({} {})\">\n", Px(left), Px(top));
         let middle = Px(self.width() / 2.0);
-        let title_y = Px(MARGIN + TITLE - top - 18.0);
-        let _ =
-            writeln!(svg, "<text class=\"title\" x=\"{middle}\" y=\"{title_y}\">{}</text>", self.cell.title);
+        let title_y = Px(MARGIN + TITLE - heading - 18.0);
+        let _ = writeln!(
+            svg,
+            "<text class=\"title\" x=\"{middle}\" y=\"{title_y}\">{}</text>",
+            escaped(&self.cell.title)
+        );
         // Lines into the output first: the operations' lines cross over them.
         for line in self.layout.lines.iter().rev() {
             self.draw_line(&mut svg, line);
@@ -280,6 +326,19 @@ fn label(edge: &GraphEdge, left: f64, y: f64) -> String {
         Px(left + width / 2.0),
         Px(y + 4.0),
         edge.label,
+    ) + &if edge.is_changed { changed([left, y], LABEL) } else { String::new() }
+}
+
+/// A frame around what only one of two cells has; `at` is the left middle of what is framed.
+fn changed([left, y]: [f64; 2], [width, height]: [f64; 2]) -> String {
+    let (width, height) = (width + 5.0, height + 5.0);
+    format!(
+        "<rect class=\"changed\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\" rx=\"{}\"/>",
+        Px(left - 2.5),
+        Px(y - height / 2.0),
+        Px(width),
+        Px(height),
+        Px(height / 2.0),
     )
 }
 
@@ -289,16 +348,21 @@ fn label(edge: &GraphEdge, left: f64, y: f64) -> String {
 struct Legend<'a> {
     families: &'a [Family],
     output: &'a str,
+    comparison: bool,
 }
+
+/// What a frame around a label means.
+const CHANGED: &str = "in one of both only";
 
 impl<'a> Legend<'a> {
     fn of(picture: &'a Picture) -> Self {
-        Self { families: picture.families, output: picture.output }
+        Self { families: picture.families, output: picture.output, comparison: picture.is_comparison() }
     }
 
     fn width(&self) -> f64 {
         let families: f64 = self.families.iter().map(|family| entry_width(family.title())).sum();
-        families + entry_width(self.output)
+        let changed = if self.comparison { entry_width(CHANGED) } else { 0.0 };
+        families + entry_width(self.output) + changed
     }
 
     fn drawn(&self, left: f64, y: f64) -> String {
@@ -320,6 +384,10 @@ impl<'a> Legend<'a> {
         }
         let _ =
             writeln!(svg, "<path class=\"concat\" d=\"M{} {}h20\"/>{}", Px(x), Px(y), text(x, self.output));
+        if self.comparison {
+            x += entry_width(self.output);
+            let _ = writeln!(svg, "{}{}", changed([x, y], [20.0, 9.0]), text(x, CHANGED));
+        }
         svg.push_str("</g>\n");
         svg
     }

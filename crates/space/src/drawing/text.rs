@@ -3,14 +3,22 @@
 use super::Picture;
 use super::graph::{CellGraph, GraphEdge};
 
-/// Width of one cell's column.
+/// Least width of one cell's column.
 const COLUMN: usize = 24;
 
-/// The cells beside each other, a line an edge, at most 72 columns wide, in plain ASCII. Unlike a drawing it also
-/// lists edges with `none`.
+/// The cells beside each other, a line an edge, at most 72 columns wide unless names are longer, in plain ASCII. Unlike
+/// a drawing it also lists edges with `none`. An edge that the cell beside lacks is marked with an asterisk.
 pub fn text(picture: impl Into<Picture>) -> String {
-    let Picture { cells, .. } = picture.into();
-    let mut lines = vec![row("", cells.iter().map(|cell| cell.name.to_owned()))];
+    let Picture { cells, columns, .. } = picture.into();
+    let names = cells.iter().map(|cell| cell.name.chars().count());
+    let width = names.max().unwrap_or(0).max(COLUMN);
+    let tables: Vec<String> = cells.chunks(columns.max(1)).map(|cells| table(cells, width)).collect();
+    tables.join("\n")
+}
+
+fn table(cells: &[CellGraph], width: usize) -> String {
+    let row = |heading: &str, columns: Vec<String>| row(heading, &columns, width);
+    let mut lines = vec![row("", cells.iter().map(|cell| cell.name.clone()).collect())];
     let nodes = cells.iter().map(|cell| cell.nodes).max().unwrap_or(0);
     for node in 0..nodes {
         let entering: Vec<Vec<String>> = cells.iter().map(|cell| entering(cell, node)).collect();
@@ -21,20 +29,23 @@ pub fn text(picture: impl Into<Picture>) -> String {
                 _ => String::new(),
             };
             let columns = entering.iter().map(|edges| edges.get(line).cloned().unwrap_or_default());
-            lines.push(row(&heading, columns));
+            lines.push(row(&heading, columns.collect()));
         }
     }
-    lines.push(row("output", cells.iter().map(output)));
+    lines.push(row("output", cells.iter().map(output).collect()));
     lines.concat()
 }
 
-fn row(heading: &str, columns: impl Iterator<Item = String>) -> String {
-    let columns: String = columns.map(|column| format!("  {column:<COLUMN$}")).collect();
+fn row(heading: &str, columns: &[String], width: usize) -> String {
+    let columns: String = columns.iter().map(|column| format!("  {column:<width$}")).collect();
     format!("{}\n", format!("{heading:<8}{columns}").trim_end())
 }
 
 fn entering(cell: &CellGraph, node: usize) -> Vec<String> {
-    let written = |edge: &GraphEdge| format!("{:<14}{}", edge.op, state(cell, edge.source));
+    let written = |edge: &GraphEdge| {
+        let mark = if edge.is_changed { " *" } else { "" };
+        format!("{:<14}{}{mark}", edge.op, state(cell, edge.source))
+    };
     cell.edges.iter().filter(|edge| edge.node == node).map(written).collect()
 }
 
