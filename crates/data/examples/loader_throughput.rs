@@ -24,7 +24,7 @@ fn main() -> Result<(), DataError> {
         [("plain", None), ("crop, flip", Some(usual)), ("crop, flip, cutout", Some(usual.with_cutout(shape)))]
     {
         let loader = Loader::new(dataset.train.clone(), indices.clone(), 64, &normalisation, augment, 0)?;
-        let mut rates: Vec<f64> = (0..5).map(|epoch| rate(&loader, epoch)).collect();
+        let mut rates = (0..5).map(|epoch| rate(&loader, epoch)).collect::<Result<Vec<_>, _>>()?;
         rates.sort_by(f64::total_cmp);
         println!("{what}: {:.0} images/s, median of 5 epochs ({:.0} to {:.0})", rates[2], rates[0], rates[4]);
     }
@@ -32,8 +32,11 @@ fn main() -> Result<(), DataError> {
 }
 
 /// Images a second over one epoch whose batches are thrown away.
-fn rate(loader: &Loader, epoch: u64) -> f64 {
+fn rate(loader: &Loader, epoch: u64) -> Result<f64, DataError> {
     let start = Instant::now();
-    let images: usize = loader.epoch(epoch, 0).map(|batch| black_box(batch).len()).sum();
-    images as f64 / start.elapsed().as_secs_f64()
+    let mut images = 0;
+    for batch in loader.epoch(epoch, 0) {
+        images += black_box(batch?).len();
+    }
+    Ok(images as f64 / start.elapsed().as_secs_f64())
 }

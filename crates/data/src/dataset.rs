@@ -1,4 +1,4 @@
-//! A data set in memory, and finding out what a path holds.
+//! A data set, and finding out what a path holds.
 
 use std::{
     fmt, io,
@@ -10,14 +10,15 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::{
-    DataError, ImageShape, Images,
-    cifar::{self, CifarSet},
-    digits, fit, folder,
+    Axes, DataError, ImageShape, Images, cifar, csv_list, digits, fit, folder, idx, images::MAX_CHANNELS,
+    numpy,
 };
 
-/// Most pixel bytes of a data set: all of it is held in memory, and 8 GiB is what a machine that can train
-/// on it has to spare.
+/// Most pixel bytes of a data set that is not in files an image: all of it is held in memory, and 8 GiB is what a
+/// machine that can train on it has to spare.
 pub const MAX_PIXEL_BYTES: u64 = 8 << 30;
+/// Pixel bytes above which pictures in files of their own stay there, unless [`LoadOptions`] say otherwise.
+const STREAM_ABOVE: u64 = 2 << 30;
 
 /// Where a data set comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,12 +26,20 @@ pub const MAX_PIXEL_BYTES: u64 = 8 << 30;
 pub enum SourceKind {
     /// The embedded handwritten digits.
     Digits,
-    /// The binary version of CIFAR-10.
+    /// CIFAR-10 in its binary or its Python version.
     Cifar10,
-    /// The binary version of CIFAR-100.
+    /// CIFAR-100 in its binary or its Python version.
     Cifar100,
     /// A folder with a sub-folder of images for each class.
     Folder,
+    /// A table of images in a CSV file.
+    Csv,
+    /// Files in the idx format of MNIST.
+    Idx,
+    /// A NumPy archive.
+    Npz,
+    /// A folder of NumPy arrays.
+    Npy,
 }
 
 /// In words, as a sentence would name it.
@@ -38,29 +47,51 @@ impl fmt::Display for SourceKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Digits => "embedded handwritten digits",
-            Self::Cifar10 => "CIFAR-10 binary files",
-            Self::Cifar100 => "CIFAR-100 binary files",
+            Self::Cifar10 => "CIFAR-10",
+            Self::Cifar100 => "CIFAR-100",
             Self::Folder => "folder of images",
+            Self::Csv => "CSV table of images",
+            Self::Idx => "idx files",
+            Self::Npz => "NumPy archive",
+            Self::Npy => "NumPy arrays",
         })
     }
 }
 
 /// How to read; every field has a default.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct LoadOptions {
     /// Height and width in pixels that every image is brought to: cut at the centre to their proportions, then
     /// scaled. Without it images keep their size where all have the same; see [`load`] for where they have not.
     pub size: Option<[usize; 2]>,
-    /// 1 for grey, 3 for colour. Without it, colour if any image is in colour.
+    /// 1 for grey, 3 for colour. Without it, colour if any image is in colour; other numbers of channels stay as
+    /// they are.
     pub channels: Option<usize>,
     /// CIFAR-100: its 100 fine classes (the default) instead of the 20 coarse ones.
     pub fine_labels: bool,
+    /// Arrays of four axes: which one is that of the channels.
+    pub axes: Axes,
+    /// How many files that cannot be read may be left out; [`Dataset::skipped`] says which were.
+    pub skip_broken: usize,
+    /// Arrays of other than bytes: the values that become 0 and 255, as an earlier [`Dataset::value_range`] has
+    /// them. Without it they are measured.
+    pub value_range: Option<[f64; 2]>,
+    /// Pixel bytes above which pictures in files of their own are not kept in memory, but decoded when needed.
+    pub stream_above: u64,
 }
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { size: None, channels: None, fine_labels: true }
+        Self {
+            size: None,
+            channels: None,
+            fine_labels: true,
+            axes: Axes::Auto,
+            skip_broken: 0,
+            value_range: None,
+            stream_above: STREAM_ABOVE,
+        }
     }
 }
 
@@ -70,8 +101,8 @@ impl LoadOptions {
             Err(DataError::OptionRange { option, expected: expected.to_owned(), found })
         };
         match (self.channels, self.size) {
-            (Some(channels), _) if !matches!(channels, 1 | 3) => {
-                range("channels", "1 or 3", channels.to_string())
+            (Some(channels), _) if !(1..=MAX_CHANNELS).contains(&channels) => {
+                range("channels", &format!("1 to {MAX_CHANNELS}"), channels.to_string())
             }
             (_, Some([h, w])) if !(1..=4096).contains(&h) || !(1..=4096).contains(&w) => {
                 range("size", "1 to 4096 pixels each way", format!("{h}×{w}"))
@@ -87,12 +118,32 @@ impl LoadOptions {
     }
 }
 
-/// Labelled images with the names of their classes, all in memory.
+/// A file that was left out because it cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedFile {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// How many images have a size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SizeCount {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// Number of images of that size.
+    pub images: usize,
+}
+
+/// Labelled images with the names of their classes.
 #[derive(Clone, Debug)]
 pub struct Dataset {
     /// Where it comes from.
     pub kind: SourceKind,
-    /// Short name: `digits`, `cifar10`, `cifar100` or the folder's.
+    /// Short name: `digits`, `cifar10`, `cifar100` or that of the folder or file.
     pub name: String,
     /// Names of the classes; a label is an index into them.
     pub classes: Vec<String>,
@@ -102,6 +153,14 @@ pub struct Dataset {
     pub train: Arc<Images>,
     /// The data set's own test images.
     pub test: Option<Arc<Images>>,
+    /// How many images at the end of `train` are of the data set's own validation part.
+    pub own_val: usize,
+    /// Sizes that images had before they were brought to `shape`, ascending.
+    pub sizes: Vec<SizeCount>,
+    /// The values that became 0 and 255; none where the values were bytes.
+    pub value_range: Option<[f64; 2]>,
+    /// Files that were left out because they cannot be read.
+    pub skipped: Vec<SkippedFile>,
     /// SHA-256 over class names, shape, labels and pixels, in hexadecimal: equal digests, equal data.
     pub digest: String,
     /// What the reader decided by itself and the user may want to know, a sentence each.
@@ -130,8 +189,24 @@ impl Dataset {
             check_labels(&name, part, classes.len())?;
         }
         let digest = digest(&classes, &train, test.as_ref());
+        let images = train.len() + test.as_ref().map_or(0, Images::len);
+        let sizes = vec![SizeCount { height: shape.height, width: shape.width, images }];
         let (train, test) = (Arc::new(train), test.map(Arc::new));
-        Ok(Self { kind, name, classes, shape, train, test, digest, notes: Vec::new() })
+        let (value_range, skipped, notes) = (None, Vec::new(), Vec::new());
+        Ok(Self {
+            kind,
+            name,
+            classes,
+            shape,
+            train,
+            test,
+            own_val: 0,
+            sizes,
+            value_range,
+            skipped,
+            digest,
+            notes,
+        })
     }
 
     /// The same with all images scaled and converted to `shape`.
@@ -141,8 +216,8 @@ impl Dataset {
         }
         let train = fit::fit_images(&self.train, shape)?;
         let test = self.test.as_ref().map(|test| fit::fit_images(test, shape)).transpose()?;
-        let fitted = Self::new(self.kind, self.name, self.classes, train, test)?;
-        Ok(Self { notes: self.notes, ..fitted })
+        let digest = digest(&self.classes, &train, test.as_ref());
+        Ok(Self { shape, train: Arc::new(train), test: test.map(Arc::new), digest, ..self })
     }
 }
 
@@ -156,7 +231,7 @@ fn check_labels(name: &str, images: &Images, classes: usize) -> Result<(), DataE
 
 /// Every part goes in after its length, so that no two data sets feed the same bytes to the hash.
 fn digest(classes: &[String], train: &Images, test: Option<&Images>) -> String {
-    let mut hash = Sha256::new_with_prefix(b"cdarts data set 1");
+    let mut hash = Sha256::new_with_prefix(b"cdarts data set 2");
     let number = |hash: &mut Sha256, n: usize| hash.update((n as u64).to_le_bytes());
     number(&mut hash, classes.len());
     for class in classes {
@@ -171,23 +246,47 @@ fn digest(classes: &[String], train: &Images, test: Option<&Images>) -> String {
         for label in images.labels() {
             hash.update(label.to_le_bytes());
         }
-        hash.update(images.all_pixels());
+        for pixels in images.digests() {
+            hash.update(pixels);
+        }
     }
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Reads the data set at `path`, or the embedded handwritten digits without one.
 ///
-/// What is there is found out by looking, in this order:
+/// What is there is found out by looking. A file is one of these:
 ///
-/// 1. CIFAR-10 or CIFAR-100 in the binary version: the folder with the `.bin` files, or the one around it.
-/// 2. `train` beside `test` and `val` (also `training`, `testing`, `valid`, `validation`; any case), each with
-///    the same class folders. Without `test`, `val` is the test set; with it, the images of `val` join those of
-///    `train`, for the program draws its own validation part.
-/// 3. Class folders: every sub-folder is a class with its name, classes sorted by name as text. Images may lie
+/// 1. `.npz`: a NumPy archive with the arrays of images and labels of each part, as MedMNIST has them
+///    (`train_images`, `train_labels`, `val_…`, `test_…`; also `x_train` and `y_train`, or `x` and `y` alone).
+/// 2. `.csv` or `.tsv`: a table whose first line names the columns `path` and `label` and perhaps `split` (`train`,
+///    `val`, `test`; empty is `train`). Paths are relative to the table's folder.
+/// 3. idx, as MNIST has them, perhaps compressed: `train-images-idx3-ubyte`, `emnist-letters-test-images-idx3-ubyte.gz`.
+///    Those of the same prefix in the same folder belong to it. EMNIST's images are turned upright.
+///
+/// A folder is one of these, in this order:
+///
+/// 1. CIFAR-10 or CIFAR-100 in the binary or the Python version: the folder with the files, or the one around it. The
+///    pickles of the Python version are taken apart, not executed.
+/// 2. idx files of one prefix.
+/// 3. NumPy arrays, as the NAS Unseen Data sets have them: `train_x.npy`, `train_y.npy`, `valid_x.npy` and so on; or a
+///    single `.npz`.
+/// 4. `train` beside `test` and `val` (also `training`, `testing`, `valid`, `validation`; any case), each with
+///    the same class folders.
+/// 5. Class folders: every sub-folder is a class with its name, classes sorted by name as text. Images may lie
 ///    at any depth below; their order is that of their paths.
 ///
-/// Images are PNG (`.png`) and JPEG (`.jpg`, `.jpeg`, `.jpe`, `.jfif`), recognised by content. Ignored are hidden
+/// Without `test`, `val` is the test set; with it, the images of `val` join those of `train`, for the program draws
+/// its own validation part.
+///
+/// Arrays hold images `[n, h, w]`, `[n, h, w, c]` or `[n, c, h, w]` ([`Axes`]) of bytes, whole numbers or floats, any
+/// number of channels. Values other than bytes become bytes: those from 0 to 1 and those from 0 to 255 by that range,
+/// others by the range that the training images have, which [`Dataset::value_range`] keeps. Labels are `[n]`, `[n, 1]`
+/// or `[n, classes]` with a single 1. Classes are the different labels of the training images; their names come from
+/// `labels.txt` in the folder (`NAME.labels.txt` beside `NAME.npz`), a name a line, or from EMNIST's
+/// `…-mapping.txt`, else they are the numbers.
+///
+/// Pictures are PNG (`.png`) and JPEG (`.jpg`, `.jpeg`, `.jpe`, `.jfif`), recognised by content. Ignored are hidden
 /// files and folders, `Thumbs.db` and the like, and notes, tables, scripts and archives beside the images
 /// (`.txt`, `.csv`, `.json`, `.md`, `.py`, `.zip` and so on). Any other file is an error: it may be data.
 ///
@@ -205,25 +304,41 @@ fn digest(classes: &[String], train: &Images, test: Option<&Images>) -> String {
 pub fn load(path: Option<&Path>, options: &LoadOptions) -> Result<Dataset, DataError> {
     options.check()?;
     let Some(path) = path else { return fit_to(options, digits::read()?) };
-    check_folder(path)?;
-    match cifar::find(path)? {
-        Some((set, folder)) => {
-            let mut dataset = read_cifar(set, &folder, options)?;
-            if folder != path {
-                dataset.notes.push(format!(
-                    "read {}; what else {} holds is not used",
-                    folder.display(),
-                    path.display()
-                ));
-            }
-            Ok(dataset)
-        }
-        None => folder::read(path, options),
+    match is_folder(path)? {
+        true => load_folder(path, options),
+        false => load_file(path, options),
     }
 }
 
-fn read_cifar(set: CifarSet, folder: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
-    fit_to(options, cifar::read(set, folder, options.fine_labels)?)
+fn load_file(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
+    if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("npz")) {
+        return fit_to(options, numpy::open_npz(path)?.read(options)?);
+    }
+    if csv_list::is_named_so(path) {
+        return csv_list::list(path)?.read(options);
+    }
+    match idx::is_named_so(path).then(|| idx::find(path)).transpose()?.flatten() {
+        Some(arrays) => fit_to(options, arrays.read(options)?),
+        None => Err(DataError::NotADataset { path: path.to_owned() }),
+    }
+}
+
+fn load_folder(path: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
+    if let Some(found) = cifar::find(path)? {
+        let mut dataset = fit_to(options, found.read(options.fine_labels)?)?;
+        if found.folder != path {
+            let (read, around) = (found.folder.display(), path.display());
+            dataset.notes.push(format!("read {read}; what else {around} holds is not used"));
+        }
+        return Ok(dataset);
+    }
+    if let Some(arrays) = idx::find(path)? {
+        return fit_to(options, arrays.read(options)?);
+    }
+    match numpy::find(path)? {
+        Some(arrays) => fit_to(options, arrays.read(options)?),
+        None => folder::list(path)?.read(options),
+    }
 }
 
 fn fit_to(options: &LoadOptions, dataset: Dataset) -> Result<Dataset, DataError> {
@@ -242,10 +357,9 @@ pub(crate) fn check_size(name: &str, images: usize, shape: ImageShape, limit: u6
     Ok(())
 }
 
-fn check_folder(path: &Path) -> Result<(), DataError> {
+fn is_folder(path: &Path) -> Result<bool, DataError> {
     match fs_err::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(DataError::NotAFolder { path: path.to_owned() }),
+        Ok(metadata) => Ok(metadata.is_dir()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             Err(DataError::PathMissing { path: path.to_owned() })
         }

@@ -28,7 +28,7 @@ fn parse(table: &str) -> Result<Images, DataError> {
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
     for (number, line) in table.lines().enumerate() {
         let wrong = |expected| DataError::TableLine {
-            name: NAME,
+            name: NAME.to_owned(),
             line: number + 1,
             expected,
             found: line.to_owned(),
@@ -73,7 +73,7 @@ mod tests {
         let digits = read().unwrap();
         assert_eq!(digits.train.label(0), 0);
         // 0 0 5 13 9 1 0 0 of 16
-        assert_eq!(digits.train.pixels(0)[..8], [0, 0, 80, 207, 143, 16, 0, 0]);
+        assert_eq!(digits.train.pixels(0).unwrap()[..8], [0, 0, 80, 207, 143, 16, 0, 0]);
     }
 
     #[test]

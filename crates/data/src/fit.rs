@@ -5,6 +5,17 @@ use rayon::prelude::*;
 
 use crate::{DataError, ImageShape, Images};
 
+/// That pictures, which are grey or in colour, can be brought to `shape`.
+///
+/// # Errors
+/// [`DataError::Channels`].
+pub(crate) fn check_pictures(shape: ImageShape) -> Result<(), DataError> {
+    match shape.channels {
+        1 | 3 => Ok(()),
+        expected => Err(DataError::Channels { expected, found: 3 }),
+    }
+}
+
 /// Writes `image` as planes `[c, h, w]` of `shape` to `out`, which has that length. An image that has the
 /// shape already is copied pixel for pixel.
 pub(crate) fn fit(image: DynamicImage, shape: ImageShape, out: &mut [u8]) {
@@ -17,30 +28,49 @@ pub(crate) fn fit(image: DynamicImage, shape: ImageShape, out: &mut [u8]) {
 }
 
 /// All of `images` brought to `shape`.
+///
+/// # Errors
+/// [`DataError::Channels`] where the channels are neither kept nor changed between grey and colour.
 pub(crate) fn fit_images(images: &Images, shape: ImageShape) -> Result<Images, DataError> {
+    let native = images.shape();
+    if native.channels != shape.channels && !matches!((native.channels, shape.channels), (1, 3) | (3, 1)) {
+        return Err(DataError::Channels { expected: shape.channels, found: native.channels });
+    }
     let mut pixels = vec![0; images.len() * shape.numel()];
-    let failed =
-        pixels.par_chunks_mut(shape.numel()).enumerate().find_map_first(|(index, out)| {
-            match picture(images.shape(), images.pixels(index)) {
-                Some(image) => {
-                    fit(image, shape, out);
-                    None
-                }
-                None => Some(index),
-            }
-        });
-    match failed {
-        Some(index) => Err(DataError::IndexOutOfRange { index, len: images.len() }),
-        None => Images::new(shape, pixels, images.labels().to_vec()),
+    let places = pixels.par_chunks_mut(shape.numel()).enumerate();
+    let fitted = places.map(|(index, out)| {
+        let planes = images.pixels(index)?;
+        let mut channels = planes.chunks_exact(native.plane());
+        let outs = out.chunks_exact_mut(shape.plane());
+        let grey = |plane: &[u8]| grey_picture(native, plane.to_vec());
+        if shape.channels == 1 && native.channels == 3 {
+            let grey = colour_picture(native, &planes).map(|colour| colour.into_luma8());
+            fit_grey(grey, shape, out);
+        } else if native.channels == 1 {
+            outs.for_each(|out| fit_grey(grey(&planes), shape, out));
+        } else {
+            outs.for_each(|out| fit_grey(channels.next().and_then(grey), shape, out));
+        }
+        Ok(())
+    });
+    fitted.collect::<Result<(), DataError>>()?;
+    Images::new(shape, pixels, images.labels().to_vec())
+}
+
+/// Writes one channel, which there is wherever sides fit 32 bits.
+fn fit_grey(picture: Option<GrayImage>, shape: ImageShape, out: &mut [u8]) {
+    if let Some(picture) = picture {
+        out.copy_from_slice(cover(picture, shape).as_raw());
     }
 }
 
-/// Planes `[c, h, w]` as a picture; none if their number is not that of `shape`.
-fn picture(shape: ImageShape, planes: &[u8]) -> Option<DynamicImage> {
+fn grey_picture(shape: ImageShape, plane: Vec<u8>) -> Option<GrayImage> {
+    GrayImage::from_raw(u32::try_from(shape.width).ok()?, u32::try_from(shape.height).ok()?, plane)
+}
+
+/// Three planes as a picture.
+fn colour_picture(shape: ImageShape, planes: &[u8]) -> Option<DynamicImage> {
     let (width, height) = (u32::try_from(shape.width).ok()?, u32::try_from(shape.height).ok()?);
-    if shape.channels == 1 {
-        return GrayImage::from_raw(width, height, planes.to_vec()).map(DynamicImage::ImageLuma8);
-    }
     let plane = shape.plane();
     let interleaved =
         (0..plane).flat_map(|at| [planes[at], planes[plane + at], planes[2 * plane + at]]).collect();
@@ -157,7 +187,18 @@ mod tests {
         let grey = ImageShape { channels: 1, height: 1, width: 2 };
         let images = Images::new(grey, vec![7, 200], vec![3]).unwrap();
         let colour = fit_images(&images, ImageShape { channels: 3, ..grey }).unwrap();
-        assert_eq!(colour.pixels(0), [7, 200, 7, 200, 7, 200]);
+        assert_eq!(*colour.pixels(0).unwrap(), [7, 200, 7, 200, 7, 200]);
         assert_eq!(fit_images(&colour, grey).unwrap(), images);
+    }
+
+    #[test]
+    fn any_number_of_channels_is_scaled_channel_by_channel() {
+        let shape = shape(12, 2, 4);
+        let planes: Vec<u8> = (0..12).flat_map(|channel| [channel * 20; 8]).collect();
+        let images = Images::new(shape, planes, vec![0]).unwrap();
+        let small = fit_images(&images, ImageShape { height: 1, width: 2, ..shape }).unwrap();
+        assert_eq!(*small.pixels(0).unwrap(), *(0..12).flat_map(|c| [c * 20; 2]).collect::<Vec<u8>>());
+        let error = fit_images(&images, ImageShape { channels: 3, ..shape }).unwrap_err();
+        assert!(matches!(error, DataError::Channels { expected: 3, found: 12 }), "{error}");
     }
 }

@@ -1,18 +1,13 @@
-//! A folder of pictures with a sub-folder for each class, with or without `train` and `test` above them.
-//!
-//! Two passes: heads first, to settle the common shape and the memory before anything long starts; then every
-//! picture is decoded, brought to that shape and written to its place.
+//! A folder of pictures with a sub-folder for each class, with or without `train`, `val` and `test` above them.
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
 use walkdir::{DirEntry, WalkDir};
 
 use crate::{
-    DataError, Dataset, ImageShape, Images, LoadOptions, MAX_PIXEL_BYTES, SourceKind,
-    dataset::check_size,
-    decode::{self, Header},
-    fit::fit,
+    DataError, SourceKind,
+    files::{Picture, PictureList},
+    part::{Part, note_on_val},
 };
 
 /// Extensions of the formats that are read, in lower case.
@@ -32,34 +27,18 @@ const HARMLESS_NAMES: &[&str] = &["thumbs.db", "ehthumbs.db", "desktop.ini", "re
 /// Names of folders that archivers and file servers leave behind.
 const HARMLESS_FOLDERS: &[&str] = &["__MACOSX", "__pycache__", "@eaDir"];
 
-/// Sides that the automatic target size is kept within, and the step it is rounded to (pixels).
-const AUTO_SIDES: [usize; 2] = [8, 64];
-const AUTO_STEP: usize = 8;
-
-/// Which part of a data set a folder next to `train` is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Train,
-    Test,
-    Val,
-}
-
-impl Part {
-    fn of(name: &str) -> Option<Self> {
-        match name.to_ascii_lowercase().as_str() {
-            "train" | "training" => Some(Self::Train),
-            "test" | "testing" => Some(Self::Test),
-            "val" | "valid" | "validation" => Some(Self::Val),
-            _ => None,
-        }
-    }
-}
-
 /// The folders that hold class folders.
 struct Layout {
-    train: Vec<PathBuf>,
-    test: Option<PathBuf>,
+    /// The first one is to train on.
+    parts: Vec<(Part, PathBuf)>,
     notes: Vec<String>,
+}
+
+impl Layout {
+    /// Class folders alone.
+    fn undivided(root: &Path) -> Self {
+        Self { parts: vec![(Part::Train, root.to_owned())], notes: Vec::new() }
+    }
 }
 
 /// The pictures of one part, sorted by class, then path.
@@ -68,34 +47,27 @@ struct Listing {
     files: Vec<(PathBuf, u32)>,
 }
 
-/// Reads the pictures below `root`.
-pub(crate) fn read(root: &Path, options: &LoadOptions) -> Result<Dataset, DataError> {
-    let Layout { train: roots, test: test_root, mut notes } = layout(root)?;
-    let mut train = list(&roots[0])?;
-    for more in &roots[1..] {
-        let listing = list(more)?;
-        check_same_classes(&roots[0], &train, more, &listing)?;
-        train.files.extend(listing.files);
+/// The pictures below `root`.
+pub(crate) fn list(root: &Path) -> Result<PictureList, DataError> {
+    let Layout { parts, mut notes } = layout(root)?;
+    let mut pictures = Vec::new();
+    let mut first: Option<(&PathBuf, Vec<String>)> = None;
+    for (part, path) in &parts {
+        let Listing { classes, files } = list_classes(path)?;
+        match &first {
+            Some((train, expected)) => check_same_classes(train, expected, path, &classes)?,
+            None => first = Some((path, classes)),
+        }
+        pictures.extend(files.into_iter().map(|(path, label)| Picture { path, label, part: *part }));
     }
-    let test = test_root.map(|path| list(&path).map(|listing| (path, listing))).transpose()?;
-    if let Some((path, listing)) = &test {
-        check_same_classes(&roots[0], &train, path, listing)?;
-    }
-    let test_files = test.map(|(_, listing)| listing.files);
-
-    notes.extend(twin_folders(&roots[0])?);
-    let headers = read_headers(train.files.iter().chain(test_files.iter().flatten()).map(|(path, _)| path))?;
-    let shape = common_shape(&headers, options, &mut notes);
-    let name = name(root);
-    check_size(&name, headers.len(), shape, MAX_PIXEL_BYTES)?;
-    let train_images = decode_all(&train.files, shape)?;
-    let test = test_files.map(|files| decode_all(&files, shape)).transpose()?;
-    let dataset = Dataset::new(SourceKind::Folder, name, train.classes, train_images, test)?;
-    Ok(Dataset { notes, ..dataset })
+    let (train, classes) = first.unwrap_or((&parts[0].1, Vec::new()));
+    notes.extend(twin_folders(train)?);
+    let (kind, name, path) = (SourceKind::Folder, name(root), root.to_owned());
+    Ok(PictureList { kind, name, path, classes, pictures, notes })
 }
 
 /// Last part of the path, also of `.` and `..`.
-fn name(root: &Path) -> String {
+pub(crate) fn name(root: &Path) -> String {
     let full = fs_err::canonicalize(root).unwrap_or_else(|_| root.to_owned());
     full.file_name().map_or_else(|| "images".to_owned(), |name| name.to_string_lossy().into_owned())
 }
@@ -112,29 +84,27 @@ fn layout(root: &Path) -> Result<Layout, DataError> {
         part(root, &folders, Part::Val)?,
     ];
     let Some(train) = train else {
-        return Ok(Layout { train: vec![root.to_owned()], test: None, notes: vec![] });
+        return Ok(Layout::undivided(root));
     };
     let other = folders.iter().find(|(name, _)| Part::of(name).is_none());
     match (self::folders(train)?.is_empty(), other) {
-        (true, Some(_)) => return Ok(Layout { train: vec![root.to_owned()], test: None, notes: vec![] }),
+        (true, Some(_)) => return Ok(Layout::undivided(root)),
         (false, Some((_, path))) => return Err(DataError::UnexpectedFolder { path: path.clone() }),
         (_, None) => {}
     }
     if let Some(stray) = pictures(root, 1)?.into_iter().next() {
         return Err(DataError::StrayImage { path: stray });
     }
-    let train = train.clone();
-    Ok(match (test.cloned(), val.cloned()) {
-        (Some(test), Some(val)) => {
-            let notes = vec![format!("the images of {} join the training images", val.display())];
-            Layout { train: vec![train, val], test: Some(test), notes }
+    let mut parts = vec![(Part::Train, train.clone())];
+    let notes = val.map(|val| note_on_val(&val.display().to_string(), test.is_some()));
+    match (val, test) {
+        (Some(val), None) => parts.push((Part::Test, val.clone())),
+        (val, test) => {
+            parts.extend(val.map(|path| (Part::Val, path.clone())));
+            parts.extend(test.map(|path| (Part::Test, path.clone())));
         }
-        (None, Some(val)) => {
-            let notes = vec![format!("{} is the test set, there is no folder test", val.display())];
-            Layout { train: vec![train], test: Some(val), notes }
-        }
-        (test, None) => Layout { train: vec![train], test, notes: vec![] },
-    })
+    }
+    Ok(Layout { parts, notes: Vec::from_iter(notes) })
 }
 
 /// The folder that is `wanted`, of which there may be one.
@@ -180,7 +150,7 @@ fn is_leftover_folder(name: &str) -> bool {
 }
 
 /// Class folders of `root` and their pictures.
-fn list(root: &Path) -> Result<Listing, DataError> {
+fn list_classes(root: &Path) -> Result<Listing, DataError> {
     let folders = folders(root)?;
     let stray = pictures(root, 1)?;
     match (folders.as_slice(), stray.first()) {
@@ -276,12 +246,17 @@ pub(crate) fn is_picture(path: &Path) -> Result<bool, DataError> {
     }
 }
 
-fn check_same_classes(train: &Path, ours: &Listing, test: &Path, theirs: &Listing) -> Result<(), DataError> {
-    if ours.classes == theirs.classes {
+fn check_same_classes(
+    train: &Path,
+    ours: &[String],
+    test: &Path,
+    theirs: &[String],
+) -> Result<(), DataError> {
+    if ours == theirs {
         return Ok(());
     }
-    let only = |one: &Listing, other: &Listing| {
-        one.classes.iter().filter(|class| !other.classes.contains(class)).cloned().collect()
+    let only = |one: &[String], other: &[String]| {
+        one.iter().filter(|class| !other.contains(class)).cloned().collect()
     };
     Err(DataError::ClassMismatch {
         train: train.to_owned(),
@@ -289,54 +264,4 @@ fn check_same_classes(train: &Path, ours: &Listing, test: &Path, theirs: &Listin
         only_train: only(ours, theirs),
         only_test: only(theirs, ours),
     })
-}
-
-/// Heads of all files; the first error in their order counts, whichever thread meets one first.
-fn read_headers<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<Vec<Header>, DataError> {
-    let paths: Vec<_> = paths.collect();
-    let headers: Vec<_> = paths.par_iter().map(|path| decode::header(path)).collect();
-    headers.into_iter().collect()
-}
-
-/// The shape that all pictures are brought to: what `options` says, else what the pictures have in common.
-fn common_shape(headers: &[Header], options: &LoadOptions, notes: &mut Vec<String>) -> ImageShape {
-    let colour = headers.iter().filter(|header| header.colour).count();
-    if options.channels.is_none() && (1..headers.len()).contains(&colour) {
-        notes.push(format!("{colour} of {} images are in colour; all get three channels", headers.len()));
-    }
-    let channels = if colour > 0 { 3 } else { 1 };
-    let sizes = || headers.iter().map(|header| [header.height, header.width]);
-    let common = sizes().next().filter(|&first| sizes().all(|size| size == first));
-    let [height, width] = options.size.or(common).unwrap_or_else(|| {
-        let side = automatic_side(headers);
-        notes.push(format!("images differ in size; all become {side}×{side}"));
-        [side, side]
-    });
-    options.target(ImageShape { channels, height, width })
-}
-
-/// Median of the shorter sides, rounded to [`AUTO_STEP`] and kept within [`AUTO_SIDES`].
-fn automatic_side(headers: &[Header]) -> usize {
-    let mut sides: Vec<_> = headers.iter().map(|header| header.height.min(header.width)).collect();
-    sides.sort_unstable();
-    let median = sides[sides.len() / 2];
-    let [least, most] = AUTO_SIDES;
-    (median + AUTO_STEP / 2).div_euclid(AUTO_STEP).saturating_mul(AUTO_STEP).clamp(least, most)
-}
-
-/// All pictures at `shape`; the first error in their order counts.
-fn decode_all(files: &[(PathBuf, u32)], shape: ImageShape) -> Result<Images, DataError> {
-    let mut pixels = vec![0; files.len() * shape.numel()];
-    let places = pixels.par_chunks_mut(shape.numel()).zip(files);
-    let failed = places.find_map_first(|(out, (path, _))| match decode::decode(path) {
-        Ok(image) => {
-            fit(image, shape, out);
-            None
-        }
-        Err(error) => Some(error),
-    });
-    match failed {
-        Some(error) => Err(error),
-        None => Images::new(shape, pixels, files.iter().map(|&(_, label)| label).collect()),
-    }
 }

@@ -16,34 +16,47 @@
 //! let normalisation = Normalisation::measure(&digits.train, &split.training())?;
 //! let loader = Loader::new(digits.train.clone(), split.weight_half, 64, &normalisation, None, 0)?;
 //! let first = loader.epoch(0, 0).next();
-//! assert_eq!(first.map(|batch| batch.shape), Some([64, 1, 8, 8]));
+//! assert_eq!(first.transpose()?.map(|batch| batch.shape), Some([64, 1, 8, 8]));
 //! # Ok::<(), cdarts_data::DataError>(())
 //! ```
 
+mod arrays;
 mod augment;
 mod autoaugment;
 mod cifar;
 mod colour;
+mod csv_list;
 mod dataset;
 mod decode;
 mod digits;
 mod error;
+mod files;
 mod fit;
 mod folder;
+mod idx;
 mod images;
+mod inspect;
+mod label_names;
 mod loader;
 mod normalisation;
+mod npy;
+mod numpy;
+mod part;
+mod pickle;
 mod pictures;
 mod seeding;
 mod split;
 mod warp;
 
+pub use arrays::Axes;
 pub use augment::Augment;
 pub use autoaugment::AutoAugment;
-pub use dataset::{Dataset, LoadOptions, MAX_PIXEL_BYTES, SourceKind, load};
+pub use dataset::{Dataset, LoadOptions, MAX_PIXEL_BYTES, SizeCount, SkippedFile, SourceKind, load};
 pub use error::DataError;
-pub use images::{ImageShape, Images};
+pub use images::{ImageDigest, ImageShape, Images};
+pub use inspect::{ClassCounts, Duplicates, ImagePlace, Inspection, PartCounts};
 pub use loader::{Batches, ImageBatch, Loader, Mixed};
 pub use normalisation::Normalisation;
+pub use part::Part;
 pub use pictures::{Pictures, find_pictures, read_pictures};
 pub use split::{Halves, Split, SplitSpec, TestPart};

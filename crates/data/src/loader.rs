@@ -13,6 +13,7 @@ use std::{
 
 use rand::seq::SliceRandom;
 use rand_distr::{Beta, Distribution};
+use rayon::prelude::*;
 
 use crate::{
     Augment, DataError, Images, Normalisation,
@@ -171,21 +172,32 @@ struct Producer {
 }
 
 impl Producer {
-    fn batch(&self, indices: &[usize]) -> ImageBatch {
+    fn batch(&self, indices: &[usize]) -> Result<ImageBatch, DataError> {
         let images = &self.plan.images;
         let shape = images.shape();
         let mut pixels = vec![0.0; indices.len() * shape.numel()];
-        for (&index, out) in indices.iter().zip(pixels.chunks_exact_mut(shape.numel())) {
-            self.drawn(index).apply(images.pixels(index), shape, &self.plan.tables, out);
+        let place = |(&index, out): (&usize, &mut [f32])| -> Result<(), DataError> {
+            self.drawn(index).apply(&images.pixels(index)?, shape, &self.plan.tables, out);
+            Ok(())
+        };
+        if images.is_streamed() {
+            // Decoding takes far longer than the rest. The first error in the order of the batch counts.
+            let places = indices.par_iter().zip(pixels.par_chunks_exact_mut(shape.numel()));
+            let failed = places.find_map_first(|one| place(one).err());
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        } else {
+            indices.iter().zip(pixels.chunks_exact_mut(shape.numel())).try_for_each(place)?;
         }
         let labels: Vec<i64> = indices.iter().map(|&index| i64::from(images.label(index))).collect();
         let mixed = self.mix(&mut pixels, &labels);
-        ImageBatch {
+        Ok(ImageBatch {
             pixels,
             shape: [indices.len(), shape.channels, shape.height, shape.width],
             labels,
             mixed,
-        }
+        })
     }
 
     /// Blends the images of a batch with each other, where that is wanted.
@@ -220,20 +232,24 @@ impl Producer {
 }
 
 impl Iterator for Producer {
-    type Item = ImageBatch;
+    type Item = Result<ImageBatch, DataError>;
 
-    fn next(&mut self) -> Option<ImageBatch> {
+    fn next(&mut self) -> Option<Self::Item> {
         if self.step == self.steps {
             return None;
         }
         let from = self.step * self.plan.batch;
         self.step += 1;
         let to = if self.step == self.steps { self.order.len() } else { from + self.plan.batch };
-        Some(self.batch(&self.order[from..to]))
+        let batch = self.batch(&self.order[from..to]);
+        if batch.is_err() {
+            self.step = self.steps;
+        }
+        Some(batch)
     }
 }
 
-/// The batches of an epoch, an iterator of known length.
+/// The batches of an epoch, an iterator of known length unless an error cuts it short.
 ///
 /// A thread prepares up to two batches ahead; it ends with the iterator, read to the end or dropped.
 pub struct Batches {
@@ -243,7 +259,7 @@ pub struct Batches {
 
 enum Source {
     Thread {
-        batches: Receiver<ImageBatch>,
+        batches: Receiver<Result<ImageBatch, DataError>>,
         worker: JoinHandle<()>,
     },
     /// Where the system grants no thread.
@@ -280,18 +296,20 @@ impl Batches {
 }
 
 impl Iterator for Batches {
-    type Item = ImageBatch;
+    /// An error is that of a streamed image ([`Images::pixels`]), and the last item.
+    type Item = Result<ImageBatch, DataError>;
 
     /// # Panics
     /// If the thread did: the rest of an epoch is never left out in silence.
-    fn next(&mut self) -> Option<ImageBatch> {
+    fn next(&mut self) -> Option<Self::Item> {
         let batch = match &mut self.source {
             Source::Thread { batches, .. } => batches.recv().ok(),
             Source::Here(producer) => producer.next(),
             Source::Done => None,
         };
         match batch {
-            Some(_) => self.left -= 1,
+            Some(Ok(_)) => self.left -= 1,
+            Some(Err(_)) => self.left = 0,
             None => {
                 if let Err(cause) = self.finish() {
                     panic::resume_unwind(cause);

@@ -1,8 +1,12 @@
 //! Mean and standard deviation of each channel (facts section 1.2).
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{DataError, ImageShape, Images};
+
+/// Images that are measured where images are streamed.
+const STREAMED: usize = 16_384;
 
 /// Statistics that bring each channel to mean 0 and standard deviation 1: `(pixel / 255 - mean) / std`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -20,19 +24,33 @@ impl Normalisation {
     /// fractions, so the result depends on neither order nor threads. A channel without variation gets the
     /// deviation 1: it becomes 0 everywhere instead of infinite.
     ///
+    /// Of images that are streamed, 16,384 spread evenly over `indices` are measured where there are more: what
+    /// the others would add is less than the statistics' own spread, and decoding them takes hours.
+    ///
     /// # Errors
-    /// [`DataError::NoIndices`] without an image, [`DataError::IndexOutOfRange`].
+    /// [`DataError::NoIndices`] without an image, [`DataError::IndexOutOfRange`]; those of [`Images::pixels`].
     pub fn measure(images: &Images, indices: &[usize]) -> Result<Self, DataError> {
         check_indices(images, indices, "measure the normalisation of")?;
         let shape = images.shape();
-        let mut counts = vec![[0_u64; 256]; shape.channels];
-        for &index in indices {
-            for (plane, count) in images.pixels(index).chunks_exact(shape.plane()).zip(&mut counts) {
+        let measured = if images.is_streamed() { indices.len().min(STREAMED) } else { indices.len() };
+        let of_one = |nth: usize| {
+            let mut counts = vec![[0_u64; 256]; shape.channels];
+            let pixels = images.pixels(indices[nth * indices.len() / measured])?;
+            for (plane, count) in pixels.chunks_exact(shape.plane()).zip(&mut counts) {
                 for &value in plane {
                     count[usize::from(value)] += 1;
                 }
             }
-        }
+            Ok(counts)
+        };
+        // Counts are whole numbers, so that the order of the sums does not matter.
+        let counts = (0..measured).into_par_iter().map(of_one).try_reduce(
+            || vec![[0; 256]; shape.channels],
+            |mut sum, counts| {
+                sum.iter_mut().flatten().zip(counts.iter().flatten()).for_each(|(sum, count)| *sum += count);
+                Ok::<_, DataError>(sum)
+            },
+        )?;
         let (mean, std) = counts.iter().map(moments).unzip();
         Ok(Self { mean, std })
     }

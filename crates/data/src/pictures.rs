@@ -5,7 +5,11 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::{DataError, ImageShape, Images, decode, fit::fit, folder};
+use crate::{
+    DataError, ImageShape, Images, decode,
+    fit::{check_pictures, fit},
+    folder,
+};
 
 /// The pictures at `path`: itself if it is a file, else all below the folder, in the order of their paths. A file
 /// below the folder that is a picture in a format that is not read comes as an error of its own; what is no picture
@@ -51,9 +55,10 @@ pub struct Pictures {
 /// Decodes the pictures `paths` and brings them to `shape`.
 ///
 /// # Errors
-/// [`DataError::OptionRange`] for a `shape` that pictures cannot be brought to.
+/// [`DataError::Channels`] and [`DataError::OptionRange`] for a `shape` that pictures cannot be brought to.
 pub fn read_pictures(paths: &[PathBuf], shape: ImageShape) -> Result<Pictures, DataError> {
     // An unsuitable shape is told before a picture is brought to it.
+    check_pictures(shape)?;
     Images::new(shape, Vec::new(), Vec::new())?;
     let read = |path: &PathBuf| {
         let mut pixels = vec![0; shape.numel()];

@@ -4,7 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use cdarts_data::{DataError, Dataset, ImageShape, LoadOptions, SourceKind, load};
+use cdarts_data::{
+    Augment, Axes, DataError, Dataset, ImageShape, LoadOptions, Loader, Normalisation, SourceKind, load,
+};
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, Rgb, RgbImage};
 use tempfile::TempDir;
 
@@ -63,7 +65,7 @@ impl Tree {
 
 /// First pixel of each training image, in order.
 fn values(dataset: &Dataset) -> Vec<u8> {
-    (0..dataset.train.len()).map(|index| dataset.train.pixels(index)[0]).collect()
+    (0..dataset.train.len()).map(|index| dataset.train.pixels(index).unwrap()[0]).collect()
 }
 
 #[test]
@@ -119,7 +121,10 @@ fn train_and_test_folders() {
     let dataset = tree.load();
     assert_eq!(values(&dataset), [1, 2]);
     let test = dataset.test.unwrap();
-    assert_eq!((test.pixels(0)[0], test.pixels(1)[0], test.labels()), (3, 4, [0, 1].as_slice()));
+    assert_eq!(
+        (test.pixels(0).unwrap()[0], test.pixels(1).unwrap()[0], test.labels()),
+        (3, 4, [0, 1].as_slice())
+    );
     assert!(dataset.notes.is_empty());
 }
 
@@ -129,14 +134,11 @@ fn val_is_the_test_set_only_where_there_is_none() {
     let tree = train().grey("val/a/1.png", 3).grey("val/b/1.png", 4);
     let dataset = tree.load();
     assert_eq!((values(&dataset), dataset.test.unwrap().len()), (vec![1, 2], 2));
-    assert_eq!(
-        dataset.notes,
-        [format!("{} is the test set, there is no folder test", tree.path("val").display())]
-    );
+    assert_eq!(dataset.notes, [format!("{} is the test set, there is no other", tree.path("val").display())]);
 
     let tree = tree.grey("test/a/1.png", 5).grey("test/b/1.png", 6);
     let dataset = tree.load();
-    assert_eq!((values(&dataset), dataset.test.unwrap().pixels(0)[0]), (vec![1, 2, 3, 4], 5));
+    assert_eq!((values(&dataset), dataset.test.unwrap().pixels(0).unwrap()[0]), (vec![1, 2, 3, 4], 5));
     assert_eq!(dataset.train.labels(), [0, 1, 0, 1]);
     assert_eq!(dataset.notes.len(), 1);
 
@@ -159,7 +161,7 @@ fn colour_is_taken_if_any_file_has_it() {
     );
     let dataset = tree.load();
     assert_eq!(dataset.shape.channels, 3);
-    let planes = |index: usize| [0, 64, 128].map(|at| dataset.train.pixels(index)[at]);
+    let planes = |index: usize| [0, 64, 128].map(|at| dataset.train.pixels(index).unwrap()[at]);
     assert_eq!([planes(0), planes(1)], [[5, 5, 5], [1, 2, 3]]);
     assert_eq!(dataset.notes, ["1 of 2 images are in colour; all get three channels"]);
 
@@ -211,7 +213,7 @@ fn unusual_files_decode_to_the_same_picture() {
         let dataset =
             Tree::new().write(&format!("a/{file}"), &bytes).write(&format!("b/{file}"), &bytes).load();
         assert_eq!(dataset.shape, ImageShape { channels: 3, height: 8, width: 16 }, "{file}");
-        let pixels = dataset.train.pixels(0);
+        let pixels = dataset.train.pixels(0).unwrap();
         for (column, colour) in [2, 13].into_iter().zip(expected) {
             let found = [0, 128, 256].map(|plane| pixels[plane + column]);
             assert!(
@@ -228,7 +230,7 @@ fn paths_that_are_no_folders() {
     let missing = load(Some(&tree.path("nothing")), &LoadOptions::default()).unwrap_err();
     assert!(matches!(&missing, DataError::PathMissing { path } if *path == tree.path("nothing")));
     let file = load(Some(&tree.path("file.txt")), &LoadOptions::default()).unwrap_err();
-    assert!(matches!(&file, DataError::NotAFolder { path } if *path == tree.path("file.txt")));
+    assert!(matches!(&file, DataError::NotADataset { path } if *path == tree.path("file.txt")));
     assert!(missing.hint().is_some() && file.hint().is_some());
 }
 
@@ -347,7 +349,13 @@ fn first_damaged_file_is_reported_whatever_the_threads_do() {
         tree = tree.write(damaged, b"nothing");
     }
     for _ in 0..5 {
-        assert!(matches!(tree.error(), DataError::Decode { path, .. } if path == tree.path("a/30.png")));
+        let error = tree.error();
+        let DataError::TooManyBroken { found: 3, allowed: 0, first, others } = &error else {
+            panic!("{error}")
+        };
+        assert!(matches!(&**first, DataError::Decode { path, .. } if *path == tree.path("a/30.png")));
+        assert_eq!(*others, [tree.path("a/44.png"), tree.path("b/07.png")]);
+        assert!(error.hint().unwrap().ends_with("--skip-broken 3"));
     }
 }
 
@@ -428,7 +436,7 @@ fn class_names_must_be_text() {
 fn options_outside_their_range() {
     let tree = Tree::new().grey("a/1.png", 1).grey("b/1.png", 2);
     for options in [
-        LoadOptions { channels: Some(2), ..LoadOptions::default() },
+        LoadOptions { channels: Some(0), ..LoadOptions::default() },
         LoadOptions { size: Some([0, 8]), ..LoadOptions::default() },
         LoadOptions { size: Some([8, 5000]), ..LoadOptions::default() },
     ] {
@@ -436,18 +444,110 @@ fn options_outside_their_range() {
     }
 }
 
+/// Noise, so that any mix-up shows.
+fn noisy(seed: u32) -> RgbImage {
+    RgbImage::from_fn(20, 16, |x, y| Rgb([x, y, x * y].map(|v| (v * 37 + seed * 11) as u8)))
+}
+
+fn noisy_tree() -> Tree {
+    (0..12).fold(Tree::new(), |tree, number| {
+        let part = ["train", "train", "test"][number as usize / 4];
+        let file = format!("{part}/{}/{number:02}.png", ["a", "b"][number as usize % 2]);
+        tree.image(&file, noisy(number), ImageFormat::Png)
+    })
+}
+
+const STREAM: LoadOptions = LoadOptions {
+    size: Some([8, 12]),
+    channels: None,
+    fine_labels: true,
+    axes: Axes::Auto,
+    skip_broken: 0,
+    value_range: None,
+    stream_above: 0,
+};
+
 #[test]
-fn more_than_fits_in_memory_is_refused_before_decoding() {
-    let mut tree = Tree::new().sized("a/1.png", 10, 10);
-    let bytes = std::fs::read(tree.path("a/1.png")).unwrap();
-    for index in 0..200 {
-        tree = tree.write(&format!("b/{index}.png"), &bytes);
-    }
-    let options = LoadOptions { size: Some([4096, 4096]), channels: Some(3), ..LoadOptions::default() };
-    match tree.load_with(&options) {
-        Err(DataError::TooLarge { expected, found, .. }) => {
-            assert_eq!((expected, found), (8 << 30, 201 * 3 * 4096 * 4096));
+fn too_large_for_memory_means_decoded_when_needed_and_the_same() {
+    let tree = noisy_tree();
+    let kept = tree.load_with(&LoadOptions { stream_above: u64::MAX, ..STREAM }).unwrap();
+    let streamed = tree.load_with(&STREAM).unwrap();
+    assert!(streamed.train.is_streamed() && !kept.train.is_streamed());
+    assert_eq!((&streamed.digest, streamed.train.labels()), (&kept.digest, kept.train.labels()));
+    assert_eq!(streamed.notes.len(), 1);
+    let read = |dataset: &Dataset| {
+        let (train, test) = (dataset.train.clone(), dataset.test.clone().unwrap());
+        let all: Vec<usize> = (0..train.len()).collect();
+        let normalisation = Normalisation::measure(&train, &all).unwrap();
+        let augment = Some(Augment { crop_padding: 2, flip: true, cutout: 4, ..Augment::default() });
+        let loader = Loader::new(train, all, 3, &normalisation, augment, 5).unwrap();
+        let tests = Loader::new(test, vec![0, 1, 2, 3], 3, &normalisation, None, 5).unwrap();
+        let batches: Vec<_> = loader.epoch(2, 0).chain(tests.in_order()).map(Result::unwrap).collect();
+        (normalisation, batches)
+    };
+    assert_eq!(read(&streamed), read(&kept));
+}
+
+#[test]
+fn streamed_file_that_changes_ends_the_epoch_with_its_path() {
+    let tree = noisy_tree();
+    let dataset = tree.load_with(&STREAM).unwrap();
+    let normalisation = Normalisation::measure(&dataset.train, &[0]).unwrap();
+    let loader = Loader::new(dataset.train.clone(), (0..8).collect(), 2, &normalisation, None, 0).unwrap();
+    let errors = || loader.in_order().filter_map(Result::err).collect::<Vec<_>>();
+    assert!(errors().is_empty());
+
+    noisy(99).save(tree.path("train/b/01.png")).unwrap();
+    assert!(matches!(&errors()[..], [DataError::Changed { path }] if *path == tree.path("train/b/01.png")));
+    std::fs::write(tree.path("train/b/01.png"), b"gone").unwrap();
+    assert!(
+        matches!(&errors()[..], [DataError::Decode { path, .. }] if *path == tree.path("train/b/01.png"))
+    );
+    std::fs::remove_file(tree.path("train/b/01.png")).unwrap();
+    assert!(matches!(&errors()[..], [DataError::Io(_)]));
+    // The error is the last item: images 0, 2, 4, 6 are of class a, 1 is the first of class b.
+    let mut epoch = loader.in_order();
+    assert_eq!(epoch.by_ref().take_while(Result::is_ok).count(), 2);
+    assert!(epoch.next().is_none() && epoch.len() == 0);
+}
+
+#[test]
+fn broken_files_are_left_out_up_to_a_number() {
+    for stream_above in [0, u64::MAX] {
+        let tree = noisy_tree();
+        let whole = std::fs::read(tree.path("train/b/05.png")).unwrap();
+        // One fails by its head, one by its pixels, and one of the test images.
+        let tree = tree
+            .write("train/a/02.png", b"no picture")
+            .write("train/b/05.png", &whole[..whole.len() / 2])
+            .write("test/a/08.png", b"");
+        for allowed in [0, 1, 2] {
+            let options = LoadOptions { skip_broken: allowed, stream_above, ..STREAM };
+            let error = tree.load_with(&options).unwrap_err();
+            assert!(matches!(error, DataError::TooManyBroken { found: 2.., .. }), "{allowed}: {error}");
         }
-        other => panic!("{other:?}"),
+        let options = LoadOptions { skip_broken: 3, stream_above, ..STREAM };
+        let dataset = tree.load_with(&options).unwrap();
+        let skipped: Vec<_> = dataset.skipped.iter().map(|file| file.path.clone()).collect();
+        let expected = ["train/a/02.png", "test/a/08.png", "train/b/05.png"].map(|path| tree.path(path));
+        assert_eq!(skipped, expected);
+        assert!(dataset.skipped.iter().all(|file| file.reason.contains("cannot decode")));
+
+        // What is left is what a folder without them gives.
+        expected.iter().for_each(|path| std::fs::remove_file(path).unwrap());
+        let clean = tree.load_with(&LoadOptions { stream_above, ..STREAM }).unwrap();
+        assert!(clean.skipped.is_empty());
+        assert_eq!(
+            (&clean.digest, &clean.train, &clean.test),
+            (&dataset.digest, &dataset.train, &dataset.test)
+        );
+        assert_eq!(clean.train.file(2), Some(tree.path("train/a/06.png").as_path()));
     }
+}
+
+#[test]
+fn class_whose_files_are_all_broken_is_named() {
+    let tree = Tree::new().grey("a/1.png", 1).grey("b/1.png", 2).write("c/1.png", b"no picture");
+    let error = tree.load_with(&LoadOptions { skip_broken: 5, ..LoadOptions::default() }).unwrap_err();
+    assert!(matches!(&error, DataError::EmptyClass { class, .. } if class == "c"), "{error}");
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use cdarts_data::{Augment, AutoAugment, DataError, ImageBatch, ImageShape, Images, Loader, Normalisation};
+use cdarts_data::{Augment, AutoAugment, Batches, DataError, ImageShape, Images, Loader, Normalisation};
 use proptest::prelude::*;
 
 /// `n` images of 1×4×4; image `i` has label `i` and no two pixels alike.
@@ -32,8 +32,8 @@ fn loader(n: usize, batch: usize, augment: Option<Augment>, seed: u64) -> Loader
     Loader::new(images(n), (0..n).collect(), batch, &raw(), augment, seed).unwrap()
 }
 
-fn labels(batches: impl Iterator<Item = ImageBatch>) -> Vec<i64> {
-    batches.flat_map(|batch| batch.labels).collect()
+fn labels(batches: Batches) -> Vec<i64> {
+    batches.flat_map(|batch| batch.unwrap().labels).collect()
 }
 
 proptest! {
@@ -44,7 +44,7 @@ proptest! {
         n in 1_usize..50, batch in 1_usize..12, epoch: u64, seed: u64,
     ) {
         let loader = loader(n, batch, None, seed);
-        let batches: Vec<_> = loader.epoch(epoch, 0).collect();
+        let batches: Vec<_> = loader.epoch(epoch, 0).map(Result::unwrap).collect();
         prop_assert_eq!(batches.len(), loader.steps_per_epoch());
         let (last, others) = batches.split_last().unwrap();
         prop_assert!(others.iter().all(|one| one.len() == batch));
@@ -54,7 +54,7 @@ proptest! {
             prop_assert_eq!(one.shape, [one.len(), 1, 4, 4]);
             prop_assert_eq!(one.pixels.len(), one.len() * 16);
         }
-        let mut seen = labels(batches.into_iter());
+        let mut seen: Vec<i64> = batches.into_iter().flat_map(|batch| batch.labels).collect();
         seen.sort_unstable();
         prop_assert_eq!(seen, (0..n as i64).collect::<Vec<_>>());
     }
@@ -64,18 +64,19 @@ proptest! {
         n in 1_usize..40, batch in 1_usize..9, epoch in 0_u64..5, first in 0_usize..45, seed: u64,
     ) {
         let loader = loader(n, batch, ALL, seed);
-        let rest: Vec<_> = loader.epoch(epoch, 0).skip(first).collect();
+        let rest: Vec<_> = loader.epoch(epoch, 0).map(Result::unwrap).skip(first).collect();
         let late = loader.epoch(epoch, first);
         prop_assert_eq!(late.len(), rest.len());
-        prop_assert_eq!(late.collect::<Vec<_>>(), rest);
+        prop_assert_eq!(late.map(Result::unwrap).collect::<Vec<_>>(), rest);
     }
 
     #[test]
     fn augmentation_belongs_to_the_image_not_to_its_place(n in 2_usize..20, pick in 0_usize..20, seed: u64) {
         let pick = pick % n;
         let alone = Loader::new(images(n), vec![pick], 1, &raw(), ALL, seed).unwrap();
-        let alone = alone.epoch(3, 0).next().unwrap();
-        let among = loader(n, 1, ALL, seed).epoch(3, 0).find(|batch| batch.labels == [pick as i64]).unwrap();
+        let alone = alone.epoch(3, 0).next().unwrap().unwrap();
+        let mut epoch = loader(n, 1, ALL, seed).epoch(3, 0).map(Result::unwrap);
+        let among = epoch.find(|batch| batch.labels == [pick as i64]).unwrap();
         prop_assert_eq!(alone, among);
     }
 }
@@ -99,12 +100,12 @@ fn order_of_seed_0_is_pinned() {
 #[test]
 fn in_order_is_plain_and_ordered() {
     let loader = Loader::new(images(9), vec![8, 2, 5], 2, &raw(), ALL, 0).unwrap();
-    let batches: Vec<_> = loader.in_order().collect();
+    let batches: Vec<_> = loader.in_order().map(Result::unwrap).collect();
     assert_eq!(batches.len(), 1, "a last batch of one joins the one before");
     assert_eq!(batches[0].labels, [8, 2, 5]);
     let expected: Vec<f32> = [8, 2, 5]
         .iter()
-        .flat_map(|&index| images(9).pixels(index).to_vec())
+        .flat_map(|&index| images(9).pixels(index).unwrap().to_vec())
         .map(|v| f32::from(v) / 255.0)
         .collect();
     assert_eq!(batches[0].pixels, expected);
@@ -113,7 +114,8 @@ fn in_order_is_plain_and_ordered() {
 #[test]
 fn augmented_epochs_differ_from_each_other_and_from_plain() {
     let sorted = |loader: &Loader, epoch| {
-        let mut images: Vec<_> = loader.epoch(epoch, 0).map(|batch| (batch.labels, batch.pixels)).collect();
+        let mut images: Vec<_> =
+            loader.epoch(epoch, 0).map(Result::unwrap).map(|batch| (batch.labels, batch.pixels)).collect();
         images.sort_by(|a, b| a.0.cmp(&b.0));
         images
     };
@@ -150,10 +152,11 @@ fn finished_epoch_stays_finished() {
 #[test]
 fn epochs_can_be_read_side_by_side_and_from_other_threads() {
     let loader = loader(40, 4, ALL, 7);
-    let alone: Vec<_> = loader.epoch(0, 0).collect();
-    let zipped: Vec<_> = loader.epoch(0, 0).zip(loader.epoch(1, 0)).map(|(one, _)| one).collect();
+    let alone: Vec<_> = loader.epoch(0, 0).map(Result::unwrap).collect();
+    let zipped: Vec<_> = loader.epoch(0, 0).zip(loader.epoch(1, 0)).map(|(one, _)| one.unwrap()).collect();
     assert_eq!(zipped, alone);
-    let elsewhere = std::thread::spawn(move || loader.epoch(0, 0).collect::<Vec<_>>()).join().unwrap();
+    let read = move || loader.epoch(0, 0).map(Result::unwrap).collect::<Vec<_>>();
+    let elsewhere = std::thread::spawn(read).join().unwrap();
     assert_eq!(elsewhere, alone);
 }
 
@@ -184,8 +187,9 @@ fn wrong_arguments_are_errors() {
 #[test]
 fn mixup_blends_images_with_others_of_their_batch_and_says_which() {
     let mixing = Some(Augment { mixup: 0.7, ..Augment::default() });
-    let plain: Vec<ImageBatch> = loader(20, 6, Some(Augment::default()), 4).epoch(3, 0).collect();
-    let mixed: Vec<ImageBatch> = loader(20, 6, mixing, 4).epoch(3, 0).collect();
+    let read = |batches: Batches| batches.map(Result::unwrap).collect::<Vec<_>>();
+    let plain = read(loader(20, 6, Some(Augment::default()), 4).epoch(3, 0));
+    let mixed = read(loader(20, 6, mixing, 4).epoch(3, 0));
     let mut shares = Vec::new();
     for (plain, mixed) in plain.iter().zip(&mixed) {
         assert_eq!((&plain.labels, plain.mixed.is_none()), (&mixed.labels, true));
@@ -205,7 +209,7 @@ fn mixup_blends_images_with_others_of_their_batch_and_says_which() {
     }
     assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
     assert!(shares.windows(2).all(|pair| pair[0] != pair[1]), "every batch draws its own: {shares:?}");
-    let again: Vec<ImageBatch> = loader(20, 6, mixing, 4).epoch(3, 1).collect();
+    let again = read(loader(20, 6, mixing, 4).epoch(3, 1));
     assert_eq!(again[..], mixed[1..], "wherever the epoch is entered");
-    assert!(loader(20, 6, mixing, 4).in_order().all(|batch| batch.mixed.is_none()));
+    assert!(read(loader(20, 6, mixing, 4).in_order()).iter().all(|batch| batch.mixed.is_none()));
 }

@@ -37,5 +37,5 @@ pub use event::{Event, Record, comparable_records};
 pub use folder::{RunFolder, default_name};
 pub use jiff::{Timestamp, civil::Date};
 pub use journal::{JOURNAL_SCHEMA, Journal, Scan};
-pub use manifest::{DataSummary, MANIFEST_SCHEMA, Machine, Manifest};
+pub use manifest::{DataSummary, MANIFEST_SCHEMA, Machine, Manifest, SkippedFile};
 pub use phase::{Phase, Position};

@@ -52,6 +52,18 @@ pub struct DataSummary {
     pub classes: Vec<String>,
     /// Shape of one image, `[c, h, w]`.
     pub shape: [usize; 3],
+    /// Files that were left out because they cannot be read.
+    #[serde(default)]
+    pub skipped: Vec<SkippedFile>,
+}
+
+/// A file that was left out of a run's images.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SkippedFile {
+    /// The file.
+    pub path: String,
+    /// What is wrong with it.
+    pub reason: String,
 }
 
 /// The machine of a run.
@@ -138,6 +150,7 @@ mod tests {
                 images: 1797,
                 classes: (0..10).map(|digit| digit.to_string()).collect(),
                 shape: [1, 8, 8],
+                skipped: vec![SkippedFile { path: "a/1.png".into(), reason: "cut off".into() }],
             },
             seed: u64::MAX,
             threads: 2,

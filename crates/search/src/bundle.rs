@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use cdarts_data::{Loader, Normalisation};
+use cdarts_data::{Dataset, Loader, Normalisation};
 use cdarts_nets::{FoundNet, Initialiser, weights};
 use cdarts_runs::{RunFolder, RunsError, atomic};
 use cdarts_space::drawing::{self, Picture};
@@ -37,6 +37,9 @@ pub struct BundleModel {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel.
     pub std: Vec<f32>,
+    /// Values that become 0 and 255 where images are arrays of other than bytes; none where they were bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_range: Option<[f64; 2]>,
     /// Digest of the data set it was trained on.
     pub data_digest: String,
     /// The run's seed, which with the data decides what was held out.
@@ -54,30 +57,45 @@ pub struct Bundle {
 
 impl Bundle {
     /// Gives `each` image's label and the probabilities of its classes, in the order of `loader`.
-    pub fn classify(&self, loader: &Loader, each: impl FnMut(usize, &[f64])) {
-        classify(&self.net, loader, &self.device, each);
+    ///
+    /// # Errors
+    /// [`SearchError::Data`] for an image that is read only now and cannot be.
+    pub fn classify(&self, loader: &Loader, each: impl FnMut(usize, &[f64])) -> Result<(), SearchError> {
+        classify(&self.net, loader, &self.device, each)
     }
 
     /// Scores the network on all images of `loader`.
-    pub fn score(&self, loader: &Loader) -> Scores {
+    ///
+    /// # Errors
+    /// Those of [`Bundle::classify`].
+    pub fn score(&self, loader: &Loader) -> Result<Scores, SearchError> {
         let mut scores = Scores::new(self.model.classes.len());
-        self.classify(loader, |label, probabilities| scores.add(label, probabilities));
-        scores
+        self.classify(loader, |label, probabilities| scores.add(label, probabilities))?;
+        Ok(scores)
     }
 }
 
 impl BundleModel {
-    /// A description of the network.
+    /// A description of the network that was trained on `dataset`.
     pub fn new(
         network: NetworkSpec,
         genotype: StageGenotypes,
-        classes: Vec<String>,
+        dataset: &Dataset,
         normalisation: &Normalisation,
-        data_digest: String,
         seed: u64,
     ) -> Self {
         let Normalisation { mean, std } = normalisation.clone();
-        Self { schema: SCHEMA, network, genotype, classes, mean, std, data_digest, seed }
+        Self {
+            schema: SCHEMA,
+            network,
+            genotype,
+            classes: dataset.classes.clone(),
+            mean,
+            std,
+            value_range: dataset.value_range,
+            data_digest: dataset.digest.clone(),
+            seed,
+        }
     }
 
     /// The statistics that images are normalised with.

@@ -8,6 +8,7 @@ use cdarts_space::{NetworkPlan, StageGenotypes};
 
 use burn::tensor::Device;
 
+use crate::SearchError;
 use crate::config::{Config, Regularisation};
 use crate::grads::GradBuffer;
 use crate::networks::{Batch, largest};
@@ -97,13 +98,16 @@ fn regularisation(config: &Config, params: usize) -> (f64, f64) {
 }
 
 /// Scores `net` on all images of `loader`.
-pub fn evaluate(net: &FoundNet, loader: &Loader, device: &Device) -> Score {
+///
+/// # Errors
+/// [`SearchError::Data`] for an image that is read only now and cannot be.
+pub fn evaluate(net: &FoundNet, loader: &Loader, device: &Device) -> Result<Score, SearchError> {
     let mut score = Score { correct: 0, total: 0 };
     classify(&net.valid(), loader, device, |label, probabilities| {
         score.correct += usize::from(largest(probabilities) == label);
         score.total += 1;
-    });
-    score
+    })?;
+    Ok(score)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use cdarts_data::Dataset;
 use cdarts_nets::WeightBank;
 use cdarts_runs::{
     CHECKPOINT_SCHEMA, Checkpoint, CheckpointHeader, Checkpoints, DataSummary, Event, Journal,
-    MANIFEST_SCHEMA, Machine, Manifest, Phase, Position, RunFolder, Timestamp, atomic,
+    MANIFEST_SCHEMA, Machine, Manifest, Phase, Position, RunFolder, SkippedFile, Timestamp, atomic,
 };
 use cdarts_space::{ImageShape, NetworkPlan, NetworkSpec, StageGenotypes, cost};
 use serde::{Deserialize, Serialize};
@@ -300,7 +300,7 @@ impl Run {
         let mut batches = Batches::new(&self.feed, &self.plan, phase, step);
         for step in step..steps {
             let started = Instant::now();
-            let Some(batch) = batches.next(&self.device) else { break };
+            let Some(batch) = batches.next(&self.device)? else { break };
             let report = self.step(phase, step, &batch)?;
             self.check(phase, step, &report, observer)?;
             self.account(phase, started.elapsed().as_secs_f64());
@@ -451,7 +451,7 @@ impl Run {
             (phase, &self.stage, &self.feed.validation)
         {
             let started = Instant::now();
-            let accuracy = evaluate(&state.net, loader, &self.device).accuracy();
+            let accuracy = evaluate(&state.net, loader, &self.device)?.accuracy();
             self.memory.seconds[1] += started.elapsed().as_secs_f64();
             self.memory.val_accuracy = Some(accuracy);
             self.note(Event::Validation { epoch, accuracy }, observer)?;
@@ -515,7 +515,7 @@ impl Run {
             return Ok(Outcome { run_dir: self.folder.path().display().to_string(), ..outcome });
         }
         let test = match &self.stage {
-            Stage::Found(state) => Some(evaluate(&state.net, &self.feed.test, &self.device)),
+            Stage::Found(state) => Some(evaluate(&state.net, &self.feed.test, &self.device)?),
             Stage::Search(..) => None,
         };
         if let Some(score) = test {
@@ -544,9 +544,8 @@ impl Run {
         let model = BundleModel::new(
             self.specs.found.clone(),
             genotype.clone(),
-            self.dataset.classes.clone(),
+            &self.dataset,
             &self.feed.normalisation,
-            self.dataset.digest.clone(),
             self.seed,
         );
         let net = match &self.stage {
@@ -671,6 +670,7 @@ impl Prepared {
                 images: self.dataset.train.len() + test,
                 classes: self.dataset.classes.clone(),
                 shape: [shape.channels, shape.height, shape.width],
+                skipped: self.dataset.skipped.iter().map(skipped_file).collect(),
             },
             seed: self.seed,
             threads: circumstances.threads,
@@ -709,11 +709,17 @@ impl Prepared {
     }
 }
 
+fn skipped_file(file: &cdarts_data::SkippedFile) -> SkippedFile {
+    SkippedFile { path: file.path.display().to_string(), reason: file.reason.clone() }
+}
+
 /// Of everything that decides the result but the data. How the run is kept does not.
 fn hash(config: &Config, genotype: Option<&StageGenotypes>, seed: u64) -> Result<String, SearchError> {
     let mut deciding = config.clone();
     deciding.run = crate::config::Preset::default().config().run;
+    // What was read is told by the data's digest.
     deciding.data.path = String::new();
+    deciding.data.skip_broken = 0;
     let text =
         format!("{}\n{seed}\n{}", deciding.to_toml()?, genotype.map(ToString::to_string).unwrap_or_default());
     Ok(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
@@ -758,15 +764,21 @@ impl Batches {
         }
     }
 
-    fn next(&mut self, device: &Device) -> Option<StepBatch> {
+    /// The next step's batches; an error is that of an image that is read while the run works.
+    fn next(&mut self, device: &Device) -> Result<Option<StepBatch>, SearchError> {
         // Images need no gradient, but the device says that this is training.
-        match self {
-            Self::One(batches) => batches.next().map(|batch| StepBatch::One(Batch::new(batch, device))),
-            Self::Pair { arch, weight } => {
-                let (arch, weight) = arch.next().zip(weight.next())?;
-                Some(StepBatch::Pair { arch: Batch::new(arch, device), weight: Batch::new(weight, device) })
+        Ok(match self {
+            Self::One(batches) => {
+                batches.next().transpose()?.map(|batch| StepBatch::One(Batch::new(batch, device)))
             }
-        }
+            Self::Pair { arch, weight } => {
+                let both = arch.next().transpose()?.zip(weight.next().transpose()?);
+                both.map(|(arch, weight)| StepBatch::Pair {
+                    arch: Batch::new(arch, device),
+                    weight: Batch::new(weight, device),
+                })
+            }
+        })
     }
 }
 

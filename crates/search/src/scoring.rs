@@ -5,6 +5,7 @@ use cdarts_data::Loader;
 use cdarts_nets::FoundNet;
 use serde::Serialize;
 
+use crate::SearchError;
 use crate::networks::{Batch, largest};
 
 /// How many of the most probable classes the wider accuracy looks at.
@@ -14,10 +15,18 @@ pub const TOP: usize = 5;
 const BINS: usize = 15;
 
 /// Gives `each` image's label and the probabilities of its classes, in the order of `loader`.
-pub fn classify(net: &FoundNet, loader: &Loader, device: &Device, mut each: impl FnMut(usize, &[f64])) {
+///
+/// # Errors
+/// [`SearchError::Data`] for an image that is read only now and cannot be.
+pub fn classify(
+    net: &FoundNet,
+    loader: &Loader,
+    device: &Device,
+    mut each: impl FnMut(usize, &[f64]),
+) -> Result<(), SearchError> {
     let device = device.clone().without_autodiff();
     for batch in loader.in_order() {
-        let batch = Batch::new(batch, &device);
+        let batch = Batch::new(batch?, &device);
         let logits = net.forward(batch.images.clone());
         let classes = logits.dims()[1];
         let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
@@ -25,6 +34,7 @@ pub fn classify(net: &FoundNet, loader: &Loader, device: &Device, mut each: impl
             each(label as usize, &softmax(logits));
         }
     }
+    Ok(())
 }
 
 /// In double precision, so that logits that differ stay apart.

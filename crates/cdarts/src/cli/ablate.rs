@@ -12,7 +12,7 @@ use cdarts_search::config::Source;
 use clap::Args;
 use fs_err as fs;
 
-use super::options::{ConfigOptions, DEFAULT_RECIPE, settle_path};
+use super::options::{ConfigOptions, DEFAULT_RECIPE, settle_data};
 use crate::ablation::report::Finished;
 use crate::ablation::{Case, Grid, Job, Jobs, Search, State};
 use crate::error::{CliError, quoted};
@@ -129,7 +129,7 @@ impl AblateArgs {
         let mut cases = Vec::new();
         for text in &self.cases {
             let mut case = Case::read(text, Some(base), &self.config.settings)?;
-            settle_path(&mut case.config.data, self.data.as_deref())?;
+            settle_data(&mut case.config.data, self.data.as_deref(), None)?;
             cases.push(case);
         }
         Grid::new(self.out.clone(), cases, self.seeds.0.clone())

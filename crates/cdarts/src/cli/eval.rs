@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use cdarts_data::{Dataset, LoadOptions, Loader};
+use cdarts_data::{Dataset, LoadOptions, Loader, SkippedFile};
 use cdarts_runs::{Manifest, RunFolder, atomic};
 use cdarts_search::feed::Feed;
 use cdarts_search::scoring::{Calibration, Scores};
@@ -11,7 +11,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::launch;
-use super::options::{ThreadOptions, load_again, load_options, settle_path};
+use super::options::{ThreadOptions, load_again, load_options, settle_data};
 use crate::confusion;
 use crate::error::CliError;
 use crate::exit::Exit;
@@ -41,6 +41,10 @@ pub struct EvalArgs {
     /// Other images to score it on, of the same classes [default: the run's own test images]
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+
+    /// Leave out up to N image files that cannot be read, and say which [default: as the run]
+    #[arg(long, value_name = "N")]
+    skip_broken: Option<usize>,
 
     /// Draw which classes are taken for which, as SVG
     #[arg(long, value_name = "FILE")]
@@ -80,6 +84,8 @@ struct Evaluation {
     confusion: Vec<Vec<usize>>,
     #[serde(skip)]
     mistakes: Vec<(usize, usize, usize)>,
+    /// Files that were left out because they cannot be read.
+    skipped: Vec<SkippedFile>,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,18 +105,13 @@ impl EvalArgs {
         let bundle = bundle::read(&self.run, &device(&self.device)?)?;
         let mut config = launch::own_configuration(&folder)?;
         let seed = Manifest::load(&folder.manifest_path())?.seed;
-        settle_path(&mut config.data, self.data.as_deref())?;
+        settle_data(&mut config.data, self.data.as_deref(), self.skip_broken)?;
         self.threads.start()?;
 
         let dataset = self.load(&bundle, &config)?;
         let (part, loader) = images(&bundle, &dataset, &config, seed)?;
-        let evaluation = Evaluation::new(
-            self.run.display().to_string(),
-            dataset.name.clone(),
-            part,
-            &dataset.classes,
-            &bundle.score(&loader),
-        );
+        let evaluation =
+            Evaluation::new(self.run.display().to_string(), part, &dataset, &bundle.score(&loader)?);
         if let Some(path) = &self.confusion {
             let title = format!("{}, {part}: {} right", dataset.name, percent(evaluation.accuracy));
             let drawn = confusion::svg(&title, &dataset.classes, &evaluation.confusion);
@@ -127,6 +128,7 @@ impl EvalArgs {
         let options = LoadOptions {
             size: Some([image.height, image.width]),
             channels: Some(image.channels),
+            value_range: bundle.model.value_range,
             ..load_options(&config.data)
         };
         let dataset = load_again(&config.data, &options, self.data.as_deref())?;
@@ -160,7 +162,7 @@ fn images(
 }
 
 impl Evaluation {
-    fn new(run_dir: String, data: String, part: &'static str, names: &[String], scores: &Scores) -> Self {
+    fn new(run_dir: String, part: &'static str, dataset: &Dataset, scores: &Scores) -> Self {
         let class = |(class, name): (usize, &String)| ClassScore {
             name: name.clone(),
             correct: scores.confusion()[class][class],
@@ -170,16 +172,17 @@ impl Evaluation {
         };
         Self {
             run_dir,
-            data,
+            data: dataset.name.clone(),
             part,
             accuracy: scores.accuracy(),
             top5_accuracy: scores.top_accuracy(),
             correct: scores.correct(),
             total: scores.total(),
             calibration: scores.calibration(),
-            classes: names.iter().enumerate().map(class).collect(),
+            classes: dataset.classes.iter().enumerate().map(class).collect(),
             confusion: scores.confusion().to_vec(),
             mistakes: scores.mistakes(),
+            skipped: dataset.skipped.clone(),
         }
     }
 

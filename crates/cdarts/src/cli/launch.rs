@@ -7,7 +7,7 @@ use cdarts_search::{Circumstances, Config, Ending, Ingredients, Outcome, Run, bu
 use cdarts_space::StageGenotypes;
 
 use super::genotype;
-use super::options::{ConfigOptions, RunOptions, load, load_again, load_options, settle_path};
+use super::options::{ConfigOptions, RunOptions, load, load_again, load_options, settle_data};
 use crate::error::{CliError, quoted};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -31,7 +31,7 @@ pub fn run(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exi
 
 fn begin(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit, CliError> {
     let mut config = options.config.resolve()?;
-    settle_path(&mut config.data, options.data.as_deref())?;
+    settle_data(&mut config.data, options.data.as_deref(), options.skip_broken)?;
     let name = options.device.as_deref().unwrap_or("cpu");
     let device = cdarts_search::device(name)?;
     let threads = options.threads.start()?;
@@ -90,7 +90,7 @@ fn resume(options: &RunOptions, path: &Path) -> Result<Exit, CliError> {
         return show_outcome(options, &outcome);
     }
 
-    settle_path(&mut config.data, options.data.as_deref())?;
+    settle_data(&mut config.data, options.data.as_deref(), options.skip_broken)?;
     let device = cdarts_search::device(options.device.as_deref().unwrap_or(&manifest.device))?;
     let folder = RunFolder::open(path)?;
     options.threads.start()?;
@@ -139,10 +139,12 @@ fn refuse_other_configuration(
     Err(CliError::OtherConfiguration { path: run.path().to_owned(), differences })
 }
 
-/// Key by key what differs, except for the path of the images: those may have moved, and are known by their digest.
+/// Key by key what differs, except for where the images are and which files may be left out: images are known by their
+/// digest.
 fn config_differences(own: &Config, given: &Config) -> Result<Vec<String>, CliError> {
     let (own, given) = (flat(own)?, flat(given)?);
-    let differing = own.iter().zip(&given).filter(|(own, given)| own != given && own.0 != "data.path");
+    let deciding = |key: &str| !["data.path", "data.skip_broken"].contains(&key);
+    let differing = own.iter().zip(&given).filter(|(own, given)| own != given && deciding(&own.0));
     Ok(differing.map(|((key, own), (_, given))| difference(key, own, given)).collect())
 }
 

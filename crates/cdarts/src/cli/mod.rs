@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod config;
 mod cost;
+mod data;
 mod eval;
 mod explanations;
 mod genotype;
@@ -32,6 +33,7 @@ use crate::terminal::STYLES;
 #[command(name = "cdarts", version, styles = STYLES, after_help = "\
 First steps:
   cdarts search                        on the built-in handwritten digits
+  cdarts data inspect photos/          what is in a folder, before anything is trained
   cdarts search --data photos/         on a folder with one sub-folder of images a class
   cdarts show runs/RUN                 what it found
   cdarts eval runs/RUN                 how good it is, class by class
@@ -54,6 +56,7 @@ pub enum Command {
     Cost(cost::CostArgs),
     Table(table::TableArgs),
     Ablate(ablate::AblateArgs),
+    Data(data::DataArgs),
     Check(check::CheckArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
@@ -74,6 +77,7 @@ impl Command {
             Self::Cost(args) => args.run(),
             Self::Table(args) => args.run(),
             Self::Ablate(args) => args.run(),
+            Self::Data(args) => args.run(),
             Self::Check(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use cdarts_data::{DataError, Dataset, LoadOptions};
+use cdarts_data::{DataError, Dataset, LoadOptions, SkippedFile};
 use cdarts_search::Config;
 use cdarts_search::config::{self, DataConfig, Source};
 use clap::Args;
@@ -11,7 +11,7 @@ use fs_err as fs;
 
 use crate::error::CliError;
 use crate::progress::ProgressMode;
-use crate::terminal::{self, HINT};
+use crate::terminal::{self, HINT, WARNING};
 
 /// What no `--config` means.
 pub const DEFAULT_RECIPE: Source<'static> = Source {
@@ -43,13 +43,20 @@ pub struct RunOptions {
     #[command(flatten)]
     pub config: ConfigOptions,
 
-    /// Images: a folder with one sub-folder a class (PNG, JPEG), or the CIFAR-10 or CIFAR-100 binary files
+    /// Images: a folder with one sub-folder a class, a CSV table, or a data set as CIFAR, MNIST or MedMNIST ship it
     ///
-    /// What is there is found out by looking. A folder may also hold `train` and `test` (or `val`), each with the
-    /// class folders. Without this option and without `data.path` in the configuration: the built-in digits. With
-    /// --resume: where the run's images are now, if they have moved.
+    /// What is there is found out by looking: class folders of PNG and JPEG files, perhaps below `train`, `val` and
+    /// `test`; a .csv file with the columns path and label, perhaps split; the folder of CIFAR-10 or CIFAR-100, binary
+    /// or Python version; idx files as MNIST's, perhaps compressed; a .npz file as MedMNIST's; a folder of train_x.npy,
+    /// train_y.npy and so on. `cdarts data inspect PATH` says what it sees. Without this option and without
+    /// `data.path` in the configuration: the built-in digits. With --resume: where the run's images are now, if they
+    /// have moved.
     #[arg(long, value_name = "PATH")]
     pub data: Option<PathBuf>,
+
+    /// Leave out up to N image files that cannot be read, and say which [default: 0]
+    #[arg(long, value_name = "N")]
+    pub skip_broken: Option<usize>,
 
     #[command(flatten)]
     pub threads: ThreadOptions,
@@ -120,11 +127,16 @@ fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
-/// Puts the path that was given into `config`, and makes the one there independent of the current folder.
+/// Puts what was given about the images into `config`, and makes the path there independent of the current folder.
 ///
 /// # Errors
 /// [`CliError::PathNotUtf8`].
-pub fn settle_path(config: &mut DataConfig, given: Option<&Path>) -> Result<(), CliError> {
+pub fn settle_data(
+    config: &mut DataConfig,
+    given: Option<&Path>,
+    skip_broken: Option<usize>,
+) -> Result<(), CliError> {
+    config.skip_broken = skip_broken.unwrap_or(config.skip_broken);
     let path = given.unwrap_or(Path::new(&config.path));
     if !path.as_os_str().is_empty() {
         let path = std::path::absolute(path)?.into_os_string();
@@ -139,6 +151,9 @@ pub fn load_options(config: &DataConfig) -> LoadOptions {
         size: config.size.sides(),
         channels: (config.channels > 0).then_some(config.channels),
         fine_labels: config.fine_labels,
+        axes: config.axes,
+        skip_broken: config.skip_broken,
+        ..LoadOptions::default()
     }
 }
 
@@ -151,6 +166,9 @@ pub fn load(config: &DataConfig, options: &LoadOptions) -> Result<Dataset, CliEr
     let dataset = cdarts_data::load(path, options)?;
     for note in &dataset.notes {
         terminal::label(HINT, "note", note);
+    }
+    for SkippedFile { path, reason } in &dataset.skipped {
+        terminal::label(WARNING, "warning", &format!("left out {}: {reason}", path.display()));
     }
     Ok(dataset)
 }
@@ -187,12 +205,13 @@ mod tests {
     #[test]
     fn paths_of_images_become_absolute_and_the_built_in_digits_stay() {
         let mut config = Preset::Corrected.config().data;
-        settle_path(&mut config, None).unwrap();
+        settle_data(&mut config, None, None).unwrap();
         assert_eq!(config.path, "");
-        settle_path(&mut config, Some(Path::new("photos"))).unwrap();
+        settle_data(&mut config, Some(Path::new("photos")), Some(3)).unwrap();
         assert_eq!(Path::new(&config.path), std::env::current_dir().unwrap().join("photos"));
         let before = config.path.clone();
-        settle_path(&mut config, None).unwrap();
-        assert_eq!(config.path, before);
+        assert_eq!(config.skip_broken, 3);
+        settle_data(&mut config, None, None).unwrap();
+        assert_eq!((config.path, config.skip_broken), (before, 3));
     }
 }

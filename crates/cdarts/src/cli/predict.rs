@@ -144,7 +144,7 @@ impl PredictArgs {
             if let (Some(path), Some(first)) = (paths.next(), top.first().cloned()) {
                 said.predictions.push(Prediction { path: path.display().to_string(), first, top });
             }
-        });
+        })?;
         Ok(())
     }
 }

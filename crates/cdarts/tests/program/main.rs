@@ -6,7 +6,10 @@
 
 mod ablation;
 mod bad_input;
+mod data;
 mod documents;
+#[path = "../../../data/tests/support/mod.rs"]
+mod formats;
 mod images;
 mod interruption;
 mod invoke;

@@ -8,7 +8,7 @@ use crate::images;
 use crate::invoke::{Workplace, finished};
 use crate::tiny_run::{arguments, search, unbroken};
 
-const COMMANDS: [&str; 11] = [
+const COMMANDS: [&str; 12] = [
     "search",
     "retrain",
     "eval",
@@ -17,6 +17,7 @@ const COMMANDS: [&str; 11] = [
     "cost",
     "table",
     "ablate",
+    "data",
     "check",
     "config",
     "completions",
@@ -33,6 +34,7 @@ fn help() {
     for command in ["query", "best", "stats"] {
         insta::assert_snapshot!(format!("help-table-{command}"), text(&["table", command, "--help"]));
     }
+    insta::assert_snapshot!("help-data-inspect", text(&["data", "inspect", "--help"]));
     insta::assert_snapshot!("help-config-show", text(&["config", "show", "--help"]));
 }
 

@@ -7,7 +7,7 @@ mod consistency;
 mod presets;
 mod read;
 
-use cdarts_data::{AutoAugment, Halves};
+use cdarts_data::{AutoAugment, Axes, Halves};
 use cdarts_space::{ImageShape, NetworkSpec, ReductionPosition, Stem};
 use serde::{Deserialize, Serialize};
 
@@ -36,12 +36,16 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// A CIFAR binary folder or a folder with one sub-folder a class; empty for the embedded digits.
+    /// A folder of class folders, of CIFAR, idx or .npy files, or a .npz or .csv file; empty for the embedded digits.
     pub path: String,
     /// Side of the images in pixels, or height and width; "auto" keeps theirs.
     pub size: ImageSize,
-    /// 1 for grey, 3 for colour, 0 as the images are.
+    /// 1 for grey, 3 for colour, 0 as the images are; other numbers of channels cannot be changed.
     pub channels: usize,
+    /// Arrays of four axes: "channels-first" [n, c, h, w], "channels-last" [n, h, w, c], or "auto" by their lengths.
+    pub axes: Axes,
+    /// How many files that cannot be read are left out before it is an error.
+    pub skip_broken: usize,
     /// CIFAR-100: its 100 fine classes, or its 20 coarse ones.
     pub fine_labels: bool,
     /// Share of each class kept for the test, where the data has no test set of its own.

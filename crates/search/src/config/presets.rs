@@ -1,7 +1,7 @@
 //! Where values that a configuration does not give come from: the published CIFAR-10 recipe, once as it was run
 //! and once with its defects mended.
 
-use cdarts_data::{AutoAugment, Halves};
+use cdarts_data::{AutoAugment, Axes, Halves};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -39,6 +39,8 @@ fn corrected() -> Config {
             path: String::new(),
             size: ImageSize::Auto(Auto::Auto),
             channels: 0,
+            axes: Axes::Auto,
+            skip_broken: 0,
             fine_labels: true,
             test_fraction: 0.2,
             val_fraction: 0.1,
