@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Gradients, Tensor};
-use cdarts_nets::{Features, NetOutput};
+use burn::tensor::Tensor;
+use cdarts_nets::laps::part;
+use cdarts_nets::{Features, NetOutput, State};
 
 use crate::config::Config;
 use crate::grads::GradBuffer;
@@ -62,14 +63,17 @@ impl SearchState {
     /// Trains the search network alone: cross entropy of its final logits.
     pub fn warm_supernet(&mut self, weight: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
-        Optimisers::prepare(&[Owner::Supernet], &self.nets, &mut self.grads, &config.search);
-        let Features { logits, .. } =
-            self.nets.search_features(self.nets.stem.forward(weight.images.clone()));
-        let loss = cross_entropy(logits.clone(), weight.labels.clone(), 0.0);
-        report.term("supernet_classify", &loss);
-        report.accuracy("supernet", weight, &logits);
+        self.prepare(&[Owner::Supernet], config);
+        let stem = self.stem(weight);
+        let Features { logits, .. } = part("search network", || self.nets.search_features(stem));
+        let loss = part("losses", || {
+            let loss = cross_entropy(logits.clone(), weight.labels.clone(), 0.0);
+            report.term("supernet_classify", &loss);
+            report.accuracy("supernet", weight, &logits);
+            loss
+        });
         if report.non_finite().is_none() {
-            self.backward(loss.backward());
+            self.backward(loss);
             self.step(&[Owner::Supernet], rates, config);
         }
         report
@@ -78,14 +82,14 @@ impl SearchState {
     /// Trains the evaluation network alone: cross entropy of its final logits.
     pub fn warm_eval(&mut self, arch: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
-        Optimisers::prepare(&[Owner::Eval], &self.nets, &mut self.grads, &config.search);
-        let stem = self.nets.stem.forward(arch.images.clone());
+        self.prepare(&[Owner::Eval], config);
+        let stem = self.stem(arch);
         let Some(Features { logits, .. }) = self.nets.eval_features(stem) else { return report };
         let loss = cross_entropy(logits.clone(), arch.labels.clone(), 0.0);
         report.term("eval_classify", &loss);
         report.accuracy("eval", arch, &logits);
         if report.non_finite().is_none() {
-            self.backward(loss.backward());
+            self.backward(loss);
             self.step(&[Owner::Eval], rates, config);
         }
         report
@@ -103,12 +107,12 @@ impl SearchState {
         config: &Config,
     ) -> StepReport {
         let mut report = StepReport::default();
-        Optimisers::prepare(&[Owner::Eval, Owner::Arch], &self.nets, &mut self.grads, &config.search);
+        self.prepare(&[Owner::Eval, Owner::Arch], config);
         let Some(loss) = self.joint_loss(arch, penalty_weight, config, &mut report) else { return report };
         if report.non_finite().is_some() {
             return report;
         }
-        self.backward(loss.backward());
+        self.backward(loss);
         self.step(&[Owner::Eval, Owner::Arch], rates, config);
 
         let part_b = self.warm_supernet(weight, rates, config);
@@ -126,11 +130,23 @@ impl SearchState {
         report: &mut StepReport,
     ) -> Option<Tensor<1>> {
         let nets = &self.nets;
-        let stem = nets.stem.forward(arch.images.clone());
-        let search = nets.search_features(stem.clone());
-        let eval = nets.eval_features(stem)?;
-        report.accuracy("eval", arch, &eval.logits);
+        let stem = self.stem(arch);
+        let search = part("search network", || nets.search_features(stem.clone()));
+        let eval = part("evaluation network", || nets.eval_features(stem))?;
+        Some(part("losses", || self.joint_terms(arch, search, eval, penalty_weight, config, report)))
+    }
 
+    fn joint_terms(
+        &self,
+        arch: &Batch,
+        search: Features,
+        eval: Features,
+        penalty_weight: f64,
+        config: &Config,
+        report: &mut StepReport,
+    ) -> Tensor<1> {
+        let nets = &self.nets;
+        report.accuracy("eval", arch, &eval.logits);
         let search_classify = cross_entropy(search.logits.clone(), arch.labels.clone(), 0.0);
         let eval_classify = cross_entropy(eval.logits.clone(), arch.labels.clone(), 0.0);
         report.term("arch_classify", &search_classify);
@@ -138,7 +154,9 @@ impl SearchState {
         let mut loss = search_classify + eval_classify;
 
         if config.search.distill_weight > 0.0 {
-            let distill = self.distill(nets.heads.forward(search), nets.heads.forward(eval), config);
+            let [search, eval] =
+                [search, eval].map(|features| part("distillation heads", || nets.heads.forward(features)));
+            let distill = self.distill(search, eval, config);
             report.term("distill", &distill);
             loss = loss.div_scalar(config.search.distill_weight) + distill;
         }
@@ -149,7 +167,7 @@ impl SearchState {
             report.term("penalty", &penalty);
             loss = loss + penalty;
         }
-        Some(loss)
+        loss
     }
 
     fn distill(&self, search: NetOutput, eval: NetOutput, config: &Config) -> Tensor<1> {
@@ -158,8 +176,19 @@ impl SearchState {
         distance(self.nets.ensemble(&search, config), teacher, &config.search)
     }
 
-    fn backward(&mut self, mut fresh: Gradients) {
-        self.grads.absorb(&mut fresh, &self.nets.all());
+    fn prepare(&mut self, owners: &[Owner], config: &Config) {
+        part("gradients between steps", || {
+            Optimisers::prepare(owners, &self.nets, &mut self.grads, &config.search);
+        });
+    }
+
+    fn stem(&self, batch: &Batch) -> [State; 2] {
+        part("stem", || self.nets.stem.forward(batch.images.clone()))
+    }
+
+    fn backward(&mut self, loss: Tensor<1>) {
+        let mut fresh = part("rest of the backward pass", || loss.backward());
+        part("gradients between steps", || self.grads.absorb(&mut fresh, &self.nets.all()));
     }
 
     /// Clips and steps. Over all parameters the norm is taken once, before the first step, as published.
@@ -169,16 +198,18 @@ impl SearchState {
             ClipScope::AllParameters => &owners[..1],
             ClipScope::PerOptimiser => owners,
         };
-        for &owner in clipped {
-            Optimisers::clip(owner, &self.nets, &mut self.grads, &config.search);
-        }
+        part("clipping", || {
+            for &owner in clipped {
+                Optimisers::clip(owner, &self.nets, &mut self.grads, &config.search);
+            }
+        });
         for &owner in owners {
             let lr = match owner {
                 Owner::Supernet => rates.supernet,
                 Owner::Eval => rates.eval,
                 Owner::Arch => rates.arch,
             };
-            self.optimisers.step(owner, lr, &mut self.nets, &mut self.grads);
+            part("optimisers", || self.optimisers.step(owner, lr, &mut self.nets, &mut self.grads));
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The command line (design section 9). A doc comment here is a help text: its first line the short one.
 
+mod bench;
 mod completions;
 mod config;
 mod cost;
@@ -48,6 +49,7 @@ pub enum Command {
     Show(show::ShowArgs),
     Cost(cost::CostArgs),
     Table(table::TableArgs),
+    Bench(bench::BenchArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -65,6 +67,7 @@ impl Command {
             Self::Show(args) => args.run(),
             Self::Cost(args) => args.run(),
             Self::Table(args) => args.run(),
+            Self::Bench(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
 mod bad_input;
+mod bench;
 mod documents;
 mod images;
 mod interruption;

@@ -8,7 +8,8 @@ use crate::images;
 use crate::invoke::{Workplace, finished};
 use crate::tiny_run::{arguments, search, unbroken};
 
-const COMMANDS: [&str; 8] = ["search", "retrain", "eval", "show", "cost", "table", "config", "completions"];
+const COMMANDS: [&str; 9] =
+    ["search", "retrain", "eval", "show", "cost", "table", "bench", "config", "completions"];
 
 #[test]
 fn help() {

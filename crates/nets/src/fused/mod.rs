@@ -7,6 +7,7 @@ mod cell;
 mod conv;
 mod layout;
 mod operation;
+mod upstream;
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -17,6 +18,7 @@ use cdarts_kernels::{Channels, KernelError, Workspace};
 pub(crate) use cell::{FusedCell, run_cell};
 pub(crate) use conv::{ConvKind, norm_conv};
 pub(crate) use layout::pooled;
+pub(crate) use upstream::upstream;
 
 /// Buffers of all networks: they are used one after the other, and fresh memory costs more than arithmetic.
 static WORKSPACE: LazyLock<Workspace> = LazyLock::new(Workspace::new);

@@ -12,7 +12,10 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::{Tensor, TensorData};
 
-type CpuAutodiff = Autodiff<Flex>;
+use crate::laps;
+
+/// The CPU backend with its graph.
+pub(super) type CpuAutodiff = Autodiff<Flex>;
 
 /// A tensor of burn's autodiff graph on the CPU.
 pub(super) type Parent = FloatTensor<CpuAutodiff>;
@@ -30,6 +33,11 @@ impl Host {
     pub fn values(&self) -> &[f32] {
         // Every tensor here is contiguous and of 32-bit floats by construction.
         self.0.as_slice::<f32>().unwrap_or_default()
+    }
+
+    /// The tensor.
+    pub fn into_inner(self) -> FlexTensor {
+        self.0
     }
 }
 
@@ -73,7 +81,8 @@ pub(super) fn apply<const N: usize, const D: usize>(
     let guards = parents.each_ref().map(Parent::node);
     let (output, derivative) = run(parents.map(|parent| Host(parent.into_primitive().to_contiguous())));
     let output = FlexTensor::from_data(TensorData::new(output, shape));
-    let saved = Saved { derivative: Arc::new(Mutex::new(Some(derivative))), shapes };
+    let derivative = Arc::new(Mutex::new(Some(derivative)));
+    let saved = Saved { derivative, shapes, part: laps::current() };
     let prepared = SliceOperation.prepare::<NoCheckpointing>(guards).compute_bound().stateful();
     Tensor::from_primitive::<CpuAutodiff>(match prepared {
         OpsKind::Tracked(prepared) => prepared.finish(saved, output),
@@ -89,6 +98,8 @@ struct Saved<const N: usize> {
     /// Taken by the backward pass, of which there is one.
     derivative: Arc<Mutex<Option<Derivative<N>>>>,
     shapes: [Vec<usize>; N],
+    /// The part of the step that it belongs to.
+    part: Option<&'static str>,
 }
 
 impl<const N: usize> Debug for Saved<N> {
@@ -105,7 +116,8 @@ impl<const N: usize> Backward<Flex, N> for SliceOperation {
         let derivative = ops.state.derivative.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(derivative) = derivative else { return };
         let wanted = ops.parents.each_ref().map(Option::is_some);
-        let found = derivative(grad.as_slice::<f32>().unwrap_or_default(), wanted);
+        let grad = grad.as_slice::<f32>().unwrap_or_default();
+        let found = laps::way_back(ops.state.part, || derivative(grad, wanted));
         for ((parent, shape), values) in ops.parents.into_iter().zip(ops.state.shapes).zip(found) {
             if let (Some(parent), Some(values)) = (parent, values) {
                 grads.register::<Flex>(parent.id, FlexTensor::from_data(TensorData::new(values, shape)));
