@@ -90,6 +90,24 @@ pub enum CliError {
         path: PathBuf,
     },
 
+    // Ablations
+    /// A case whose name is no folder's, or another case's.
+    #[error(
+        "`{name}` cannot be the name of a case: it is another's, or more than letters, digits, `-`, `_`, `+` and `.`"
+    )]
+    CaseName {
+        /// The name.
+        name: String,
+    },
+    /// A case that was searched with another configuration before.
+    #[error("the case `{name}` was begun with another configuration, {path}")]
+    OtherCase {
+        /// The case.
+        name: String,
+        /// The configuration that it was begun with.
+        path: PathBuf,
+    },
+
     // Tables
     /// A table with a mistake in it.
     #[error("the table {path}: {reason}")]
@@ -147,6 +165,9 @@ pub enum CliError {
     /// A result has no JSON form.
     #[error("cannot write the result as JSON")]
     Json(#[from] serde_json::Error),
+    /// A result has no CSV form.
+    #[error("cannot write the result as CSV")]
+    Csv(#[from] csv::Error),
 
     // Libraries
     /// Configuration, training, a found network.
@@ -185,6 +206,7 @@ impl CliError {
             Self::OtherConfiguration { .. } => {
                 "leave those options out to go on with the run as it is, or start a new run without --resume"
             }
+            Self::OtherCase { .. } => "give the case another name, or the ablation another folder with --out",
             Self::ConfigFile(_) => "`cdarts config show > FILE` writes one to start from",
             Self::Search(SearchError::NoBundle { path }) => {
                 let run = quoted(path);
@@ -219,6 +241,8 @@ impl CliError {
             | Self::PathNotUtf8 { .. }
             | Self::ConfigFile(_)
             | Self::OtherConfiguration { .. }
+            | Self::CaseName { .. }
+            | Self::OtherCase { .. }
             | Self::Space(_) => Exit::Usage,
             Self::Search(error) => exit_of(error),
             _ => Exit::Failed,

@@ -91,13 +91,17 @@ pub fn cells(architecture: &Architecture) -> String {
 
 fn next_commands(run: &Path, trained: bool) -> Vec<String> {
     let run = quoted(run);
-    let first = match trained {
-        true => (format!("cdarts eval {run}"), "score it class by class"),
-        false => (format!("cdarts retrain {run}"), "train the found network"),
+    let of_network: &[(String, &str)] = &match trained {
+        true => vec![
+            (format!("cdarts eval {run}"), "score it class by class"),
+            (format!("cdarts predict {run} IMAGE"), "name the class of a picture"),
+        ],
+        false => vec![(format!("cdarts retrain {run}"), "train the found network")],
     };
-    let commands = [first, (format!("cdarts show {run} --svg cells.svg"), "draw its cells")];
+    let cells = [(format!("cdarts show {run} --svg cells.svg"), "draw its cells")];
+    let commands = [of_network, &cells].concat();
     let width = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
-    let lines = ["next", ""].into_iter().zip(commands);
+    let lines = std::iter::once("next").chain(std::iter::repeat("")).zip(commands);
     lines
         .map(|(heading, (command, purpose))| row(heading, &format!("{command:<width$}  {purpose}")))
         .collect()

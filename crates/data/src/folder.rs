@@ -232,29 +232,34 @@ fn twin_folders(root: &Path) -> Result<Option<String>, DataError> {
 /// [`DataError::UnsupportedFormat`] and [`DataError::UnknownFile`] for what is neither a picture nor harmless,
 /// [`DataError::Io`] also for a link that leads nowhere or in a circle.
 fn pictures(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, DataError> {
+    let mut found = Vec::new();
+    for file in files(folder, depth) {
+        let file = file?;
+        if is_picture(&file)? {
+            found.push(file);
+        }
+    }
+    Ok(found)
+}
+
+/// Files up to `depth` folders below `folder`, in the order of their paths; hidden and leftover ones left out.
+pub(crate) fn files(folder: &Path, depth: usize) -> impl Iterator<Item = Result<PathBuf, DataError>> {
     let wanted = |entry: &DirEntry| {
         let name = entry.file_name().to_string_lossy();
         entry.depth() == 0
             || !(name.starts_with('.') || entry.file_type().is_dir() && is_leftover_folder(&name))
     };
     let walk = WalkDir::new(folder).max_depth(depth).follow_links(true).sort_by_file_name();
-    let mut found = Vec::new();
-    for entry in walk.into_iter().filter_entry(wanted) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            // A link that leads nowhere fails before `wanted` is asked.
-            Err(error) if error.path().is_some_and(is_hidden) => continue,
-            Err(error) => return Err(std::io::Error::from(error).into()),
-        };
-        if !entry.file_type().is_dir() && is_picture(entry.path())? {
-            found.push(entry.into_path());
-        }
-    }
-    Ok(found)
+    walk.into_iter().filter_entry(wanted).filter_map(|entry| match entry {
+        Ok(entry) => (!entry.file_type().is_dir()).then(|| Ok(entry.into_path())),
+        // A link that leads nowhere fails before `wanted` is asked.
+        Err(error) if error.path().is_some_and(is_hidden) => None,
+        Err(error) => Some(Err(std::io::Error::from(error).into())),
+    })
 }
 
 /// Whether the file is to be decoded, judged by its name.
-fn is_picture(path: &Path) -> Result<bool, DataError> {
+pub(crate) fn is_picture(path: &Path) -> Result<bool, DataError> {
     let lower = |part: Option<&std::ffi::OsStr>| {
         part.map(|part| part.to_string_lossy().to_ascii_lowercase()).unwrap_or_default()
     };

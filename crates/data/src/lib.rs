@@ -21,7 +21,9 @@
 //! ```
 
 mod augment;
+mod autoaugment;
 mod cifar;
+mod colour;
 mod dataset;
 mod decode;
 mod digits;
@@ -31,13 +33,17 @@ mod folder;
 mod images;
 mod loader;
 mod normalisation;
+mod pictures;
 mod seeding;
 mod split;
+mod warp;
 
 pub use augment::Augment;
+pub use autoaugment::AutoAugment;
 pub use dataset::{Dataset, LoadOptions, MAX_PIXEL_BYTES, SourceKind, load};
 pub use error::DataError;
 pub use images::{ImageShape, Images};
-pub use loader::{Batches, ImageBatch, Loader};
+pub use loader::{Batches, ImageBatch, Loader, Mixed};
 pub use normalisation::Normalisation;
+pub use pictures::{Pictures, find_pictures, read_pictures};
 pub use split::{Halves, Split, SplitSpec, TestPart};

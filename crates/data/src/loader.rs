@@ -12,6 +12,7 @@ use std::{
 };
 
 use rand::seq::SliceRandom;
+use rand_distr::{Beta, Distribution};
 
 use crate::{
     Augment, DataError, Images, Normalisation,
@@ -32,6 +33,17 @@ pub struct ImageBatch {
     /// `[n, c, h, w]`.
     pub shape: [usize; 4],
     /// Classes, `n` of them.
+    pub labels: Vec<i64>,
+    /// What else is in the images, where they were blended.
+    pub mixed: Option<Mixed>,
+}
+
+/// What images were blended with (mixup).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mixed {
+    /// Share of the image whose class is in [`ImageBatch::labels`].
+    pub share: f64,
+    /// Classes of the others.
     pub labels: Vec<i64>,
 }
 
@@ -166,8 +178,34 @@ impl Producer {
         for (&index, out) in indices.iter().zip(pixels.chunks_exact_mut(shape.numel())) {
             self.drawn(index).apply(images.pixels(index), shape, &self.plan.tables, out);
         }
-        let labels = indices.iter().map(|&index| i64::from(images.label(index))).collect();
-        ImageBatch { pixels, shape: [indices.len(), shape.channels, shape.height, shape.width], labels }
+        let labels: Vec<i64> = indices.iter().map(|&index| i64::from(images.label(index))).collect();
+        let mixed = self.mix(&mut pixels, &labels);
+        ImageBatch {
+            pixels,
+            shape: [indices.len(), shape.channels, shape.height, shape.width],
+            labels,
+            mixed,
+        }
+    }
+
+    /// Blends the images of a batch with each other, where that is wanted.
+    fn mix(&self, pixels: &mut [f32], labels: &[i64]) -> Option<Mixed> {
+        let (Some(augment), Some(epoch)) = (self.plan.augment, self.epoch) else { return None };
+        // There is such a distribution for every number above 0.
+        let distribution = Beta::new(augment.mixup, augment.mixup).ok()?;
+        let mut rng = generator(self.plan.seed, Purpose::Mixup, [epoch, self.step as u64]);
+        let share = distribution.sample(&mut rng);
+        let mut order: Vec<usize> = (0..labels.len()).collect();
+        order.shuffle(&mut rng);
+        let before = pixels.to_vec();
+        let numel = pixels.len() / labels.len();
+        let (own, other) = (share as f32, (1.0 - share) as f32);
+        for (image, &with) in pixels.chunks_exact_mut(numel).zip(&order) {
+            for (value, with) in image.iter_mut().zip(&before[with * numel..]) {
+                *value = own * *value + other * with;
+            }
+        }
+        Some(Mixed { share, labels: order.iter().map(|&with| labels[with]).collect() })
     }
 
     fn drawn(&self, index: usize) -> Drawn {

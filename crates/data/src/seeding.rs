@@ -13,8 +13,10 @@ pub(crate) enum Purpose {
     Split = 1,
     /// The order of an epoch; positions: epoch, 0.
     Order = 2,
-    /// Crop, flip and cutout of one image; positions: epoch, image.
+    /// All changes of one image; positions: epoch, image.
     Augment = 3,
+    /// Which images of a batch are blended, and how; positions: epoch, step.
+    Mixup = 4,
 }
 
 /// The generator of one place. ChaCha takes a key of 256 bits, so the four numbers are the key and need no

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use cdarts_data::{Augment, DataError, ImageBatch, ImageShape, Images, Loader, Normalisation};
+use cdarts_data::{Augment, AutoAugment, DataError, ImageBatch, ImageShape, Images, Loader, Normalisation};
 use proptest::prelude::*;
 
 /// `n` images of 1×4×4; image `i` has label `i` and no two pixels alike.
@@ -18,7 +18,15 @@ fn raw() -> Normalisation {
     Normalisation { mean: vec![0.0], std: vec![1.0] }
 }
 
-const ALL: Option<Augment> = Some(Augment { crop_padding: 2, flip: true, cutout: 2 });
+const ALL: Option<Augment> = Some(Augment {
+    crop_padding: 2,
+    resized_crop: 0.3,
+    flip: true,
+    jitter: [0.4, 0.4, 0.4, 0.2],
+    autoaugment: AutoAugment::Cifar,
+    cutout: 2,
+    mixup: 0.0,
+});
 
 fn loader(n: usize, batch: usize, augment: Option<Augment>, seed: u64) -> Loader {
     Loader::new(images(n), (0..n).collect(), batch, &raw(), augment, seed).unwrap()
@@ -171,4 +179,33 @@ fn wrong_arguments_are_errors() {
     }
     let cutout = Some(Augment { cutout: 16, ..Augment::default() });
     assert!(matches!(make(vec![0], 1, &raw(), cutout), DataError::OptionRange { option: "cutout", .. }));
+}
+
+#[test]
+fn mixup_blends_images_with_others_of_their_batch_and_says_which() {
+    let mixing = Some(Augment { mixup: 0.7, ..Augment::default() });
+    let plain: Vec<ImageBatch> = loader(20, 6, Some(Augment::default()), 4).epoch(3, 0).collect();
+    let mixed: Vec<ImageBatch> = loader(20, 6, mixing, 4).epoch(3, 0).collect();
+    let mut shares = Vec::new();
+    for (plain, mixed) in plain.iter().zip(&mixed) {
+        assert_eq!((&plain.labels, plain.mixed.is_none()), (&mixed.labels, true));
+        let mix = mixed.mixed.as_ref().unwrap();
+        shares.push(mix.share);
+        let image = |label: i64| {
+            let place = plain.labels.iter().position(|&other| other == label).unwrap();
+            &plain.pixels[place * 16..(place + 1) * 16]
+        };
+        for (place, (&own, &other)) in mixed.labels.iter().zip(&mix.labels).enumerate() {
+            let blended = image(own).iter().zip(image(other));
+            for (found, (own, other)) in mixed.pixels[place * 16..].iter().zip(blended) {
+                let expected = mix.share as f32 * own + (1.0 - mix.share) as f32 * other;
+                assert!((found - expected).abs() < 1e-6);
+            }
+        }
+    }
+    assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+    assert!(shares.windows(2).all(|pair| pair[0] != pair[1]), "every batch draws its own: {shares:?}");
+    let again: Vec<ImageBatch> = loader(20, 6, mixing, 4).epoch(3, 1).collect();
+    assert_eq!(again[..], mixed[1..], "wherever the epoch is entered");
+    assert!(loader(20, 6, mixing, 4).in_order().all(|batch| batch.mixed.is_none()));
 }

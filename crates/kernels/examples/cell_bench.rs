@@ -86,7 +86,7 @@ fn main() -> Result<(), KernelError> {
         times.add("cell backward", middle);
         let middle = Instant::now();
         for (saved, g) in [(before0, &grad_states[0]), (before1, &grad_states[1])] {
-            let grads = NormConvGrads { x: Some(&mut grad_x), weights: &mut grad_before, affine: None };
+            let grads = NormConvGrads { x: Some(&mut grad_x), weights: Some(&mut grad_before), affine: None };
             before.backward(&workspace, &input, saved, g, grads)?;
         }
         times.add("pre-processing backward", middle);

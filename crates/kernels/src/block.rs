@@ -4,6 +4,8 @@
 //! Input blocks are read through *gathers*: a depthwise kernel is one gather with many weighted taps; the two
 //! halves of FactorizedReduce are two gathers of one tap each; a dense k×k convolution is k² of them.
 
+use rayon::prelude::*;
+
 use crate::blocked::{Channels, LANES};
 use crate::depthwise::{self, Padded, Rows, Tap, Taps, depthwise};
 use crate::norm::{NormGrads, Norms};
@@ -19,6 +21,9 @@ pub(crate) enum Wiring {
     /// Output channels below `half` from gather 0 (`[half, in]` at `first`), the rest from gather 1.
     Halves { half: usize, first: usize, second: usize },
 }
+
+/// Weights worth a thread's while to lay out.
+const PACKED_AT_ONCE: usize = 1 << 14;
 
 /// A convolution block's geometry.
 #[derive(Debug, Clone)]
@@ -296,57 +301,85 @@ impl Block {
         Some(depthwise + self.from.at(lane)? * self.taps() + tap)
     }
 
-    /// Calls `each(output channel, virtual input channel, flat position)` for every pointwise weight; both
-    /// channels are padded ones.
-    fn each_pointwise(&self, mut each: impl FnMut(usize, usize, usize)) {
-        let real = |channels: Channels| {
-            (0..channels.padded()).filter_map(|c| Some((c, channels.at(c)?))).collect::<Vec<_>>()
-        };
-        let (outputs, inputs) = (real(self.to), real(self.from));
-        for &(padded_to, to) in &outputs {
-            for gather in 0..self.gathers.len() {
-                for &(padded_from, from) in &inputs {
-                    if let Some(at) = self.pointwise_at(to, gather, from) {
-                        each(padded_to, gather * self.from.padded() + padded_from, at);
-                    }
-                }
-            }
+    /// Flat positions of the block's weights, which lie together.
+    pub fn weights(&self) -> std::ops::Range<usize> {
+        let fan = self.from.real();
+        match self.wiring {
+            Wiring::Dense { depthwise, at } => depthwise..at + self.to.real() * fan * self.gathers.len(),
+            Wiring::Halves { half, first, second } => first..second + (self.to.real() - half) * fan,
         }
+    }
+
+    /// Gather and padded channel of every virtual input channel that is multiplied, `lanes` in each block.
+    fn sources(&self, lanes: usize) -> Vec<(usize, Option<usize>)> {
+        let channel = move |i: usize| i / lanes * LANES + i % lanes;
+        let blocks = self.from.blocks();
+        (0..self.gathers.len())
+            .flat_map(|gather| (0..blocks * lanes).map(move |i| (gather, self.from.at(channel(i)))))
+            .collect()
+    }
+
+    /// The real channel of every padded output channel.
+    fn outputs(&self) -> Vec<Option<usize>> {
+        (0..self.to.padded()).map(|channel| self.to.at(channel)).collect()
+    }
+
+    /// Flat position of the weight from a source to an output channel, where both are real.
+    fn weight_at(&self, to: Option<usize>, (gather, from): (usize, Option<usize>)) -> Option<usize> {
+        self.pointwise_at(to?, gather, from?)
     }
 
     /// Lays the caller's weights out for the kernels.
     pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
         let packed = self.packed();
         let (taps, used, width) = (self.taps(), self.used_lanes(), self.to.padded());
-        let fan = self.virtual_blocks() * used;
+        let value = |at: Option<usize>| at.map_or(0.0, |at| weights[at]);
         let (depthwise, pointwise) = to[..packed.len].split_at_mut(packed.forward);
         for (i, to) in depthwise.iter_mut().enumerate() {
             let (block, tap, lane) = (i / (taps * LANES), i / LANES % taps, i % LANES);
-            let trained = self.kernel.map(|_| self.depthwise_at(block * LANES + lane, tap));
-            *to = trained.map_or(1.0, |at| at.map_or(0.0, |at| weights[at]));
+            *to =
+                if self.kernel.is_some() { value(self.depthwise_at(block * LANES + lane, tap)) } else { 1.0 };
         }
         let (forward, backward) = pointwise.split_at_mut(packed.backward - packed.forward);
-        forward.fill(0.0);
-        backward.fill(0.0);
-        self.each_pointwise(|to, from, at| {
-            let ((out, to_lane), (block, lane)) = ((to / LANES, to % LANES), (from / LANES, from % LANES));
-            forward[(out * fan + block * used + lane) * LANES + to_lane] = weights[at];
-            backward[(block * width + to) * LANES + lane] = weights[at];
+        let (real, sources) = (self.outputs(), self.sources(used));
+        let per_output = sources.len() * LANES;
+        let outputs =
+            forward.par_chunks_exact_mut(per_output).with_min_len(PACKED_AT_ONCE.div_ceil(per_output));
+        outputs.zip(real.par_chunks_exact(LANES)).for_each(|(to, real)| {
+            for (to, &source) in to.chunks_exact_mut(LANES).zip(&sources) {
+                to.iter_mut().zip(real).for_each(|(to, &real)| *to = value(self.weight_at(real, source)));
+            }
+        });
+        let (sources, per_block) = (self.sources(LANES), width * LANES);
+        let blocks =
+            backward.par_chunks_exact_mut(per_block).with_min_len(PACKED_AT_ONCE.div_ceil(per_block));
+        blocks.zip(sources.par_chunks_exact(LANES)).for_each(|(to, sources)| {
+            for (to, &real) in to.chunks_exact_mut(LANES).zip(&real) {
+                to.iter_mut()
+                    .zip(sources)
+                    .for_each(|(to, &source)| *to = value(self.weight_at(real, source)));
+            }
         });
     }
 
-    /// Adds packed gradients to the caller's flat ones.
+    /// Hands packed gradients over in the caller's layout; `grads` are those of [`Block::weights`].
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
-        let taps = self.taps();
+        let (taps, first) = (self.taps(), self.weights().start);
         let (depthwise, pointwise) = packed.split_at(self.packed_depthwise_grad());
         for (i, &value) in depthwise.iter().enumerate() {
             let (block, tap, lane) = (i / (taps * LANES), i / LANES % taps, i % LANES);
             if let Some(at) = self.depthwise_at(block * LANES + lane, tap) {
-                grads[at] += value;
+                grads[at - first] = value;
             }
         }
-        let fan = self.virtual_blocks() * LANES;
-        self.each_pointwise(|to, from, at| grads[at] += pointwise[to * fan + from]);
+        let sources = self.sources(LANES);
+        for (&real, packed) in self.outputs().iter().zip(pointwise.chunks_exact(sources.len())) {
+            for (&value, &source) in packed.iter().zip(&sources) {
+                if let Some(at) = self.weight_at(real, source) {
+                    grads[at - first] = value;
+                }
+            }
+        }
     }
 
     /// Taps of every gather in an input plane.
@@ -461,7 +494,7 @@ impl Block {
     }
 
     /// One image back: fills `scratch.planes` with the gradients of the gathered values and adds the weights'
-    /// gradients to `grads` (packed).
+    /// gradients to `grads` (packed; empty if nobody asks).
     pub fn backward_weights<S: Simd>(
         &self,
         s: S,
@@ -474,12 +507,12 @@ impl Block {
         let at = self.packed();
         let (out, area, width) = (self.to.blocks(), self.output[0] * self.output[1], self.output[1]);
         let taps = self.tap_lists(plane);
-        let (depthwise_grads, pointwise_grads) = grads.split_at_mut(self.packed_depthwise_grad());
+        let wanted = !grads.is_empty();
+        let (depthwise_grads, pointwise_grads) =
+            grads.split_at_mut(if wanted { self.packed_depthwise_grad() } else { 0 });
         let to_plane = scratch.plane;
         for (row, rows) in self.chunks() {
             let n = rows * width;
-            let weights = &packed[at.depthwise..at.forward];
-            let (from, x_block) = self.chunk(s, &taps, weights, (x, plane), (row, rows), scratch.gathered);
             for block in 0..out {
                 let range = block * area * LANES + row * width * LANES..;
                 let (g, y) = (&grad.g[range.clone()][..n * LANES], &grad.y[range][..n * LANES]);
@@ -487,16 +520,12 @@ impl Block {
                 let line = grad.norms.back_line(grad.grads, grad.norm, block);
                 NormGrad { g, y, k: lanes(grad.k, block), line, to }.apply(s);
             }
-            pointwise::WeightGrad {
-                g: scratch.grad,
-                g_block: n * LANES,
-                out,
-                x: from,
-                x_block,
-                blocks: self.virtual_blocks(),
-                n,
+            if wanted {
+                let weights = &packed[at.depthwise..at.forward];
+                let (x, x_block) = self.chunk(s, &taps, weights, (x, plane), (row, rows), scratch.gathered);
+                let (g, g_block, blocks) = (&*scratch.grad, n * LANES, self.virtual_blocks());
+                pointwise::WeightGrad { g, g_block, out, x, x_block, blocks, n }.add_to(s, pointwise_grads);
             }
-            .add_to(s, pointwise_grads);
             if scratch.planes.is_empty() {
                 continue;
             }

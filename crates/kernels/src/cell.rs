@@ -12,6 +12,7 @@ use crate::block::{Block, BlockScratch};
 use crate::blocked::{Channels, LANES, blocked_len};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check, refuse_small};
+use crate::groups::group_size;
 use crate::norm::{Affine, BatchStats, Norms, RunningStats};
 use crate::pixelwise::{Activate, Line, Scale, Term, weighted_sum};
 use crate::plan::{CellPlan, NODES, Op, Path};
@@ -19,9 +20,6 @@ use crate::pool::{max_scratch, pools, pools_scratch};
 use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
 use crate::workspace::{Buffer, Workspace};
-
-/// Most groups a batch is cut into. Groups, not threads, decide the order of summation.
-const MAX_GROUPS: usize = 32;
 
 /// Arguments of a cell.
 #[derive(Debug, Clone, Copy)]
@@ -175,6 +173,19 @@ impl<'p> Layout<'p> {
         parts.into_par_iter().for_each(|(conv, part)| conv.block.pack(weights, part));
     }
 
+    /// Hands all packed gradients over in the caller's layout, each block on its own.
+    pub fn unpack_grads(&self, packed: &[f32], to: &mut [f32]) {
+        let mut rest = to;
+        let mut parts = vec![];
+        for conv in self.convs.iter().flatten() {
+            // Blocks lie in the caller's weights in the order that they are applied, without gaps.
+            let (part, after) = rest.split_at_mut(conv.block.weights().len());
+            parts.push((&conv.block, &packed[conv.grads..][..conv.block.packed_grad_len()], part));
+            rest = after;
+        }
+        parts.into_par_iter().for_each(|(block, packed, part)| block.unpack_grads(packed, part));
+    }
+
     /// The packed weights of one block.
     pub fn packed<'a>(&self, conv: &Conv, packed: &'a [f32]) -> &'a [f32] {
         &packed[conv.packed..][..conv.block.packed_len()]
@@ -248,11 +259,6 @@ impl Scratch {
         };
         (padded, planes, &mut self.relu_grad)
     }
-}
-
-/// Images in each group of a batch.
-pub(crate) const fn group_size(n: usize) -> usize {
-    n.div_ceil(MAX_GROUPS)
 }
 
 /// `max(x, floor)` of all blocks into the interior of padded planes, normalised before if there is a norm.

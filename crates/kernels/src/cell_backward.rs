@@ -9,9 +9,10 @@ use rayon::prelude::*;
 use crate::arguments::GradLengths;
 use crate::block::{BackTaps, RawGrad, window};
 use crate::blocked::LANES;
-use crate::cell::{CellInput, CellSaved, Forward, Layout, Scratch, activate, check_input, group_size};
+use crate::cell::{CellInput, CellSaved, Forward, Layout, Scratch, activate, check_input};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check};
+use crate::groups::GroupSums;
 use crate::norm::{NormGrads, Norms};
 use crate::pixelwise::{Lanes, Line, Scale, Term, add_where_positive, dot, dots, relu_norm_back};
 use crate::plan::{CellPlan, NODES, Op, Path};
@@ -193,16 +194,15 @@ impl Job for Backward<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { layout, workspace, input, output, mut saved, grad_output, grads } = self;
         let n = input.n;
-        let groups = n.div_ceil(group_size(n));
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let mut nodes = workspace.take(n * NODES * layout.plane());
-        let mut weights = workspace.take_zeroed(groups * layout.grads_len.max(1));
+        // Never empty, so that every group has a chunk.
+        let mut weights = GroupSums::zeros(workspace, n, layout.grads_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
-        grads.s0.fill(0.0);
-        grads.s1.fill(0.0);
+        rayon::join(|| grads.s0.fill(0.0), || grads.s1.fill(0.0));
         let [h, w] = layout.plan.output_size();
         let plane = Padded { h, w, border: layout.grad_border };
         let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, plane));
@@ -222,26 +222,7 @@ impl Job for Backward<'_> {
             saved.norms.unpad(&norm_grads.gain, gain);
             saved.norms.unpad(&norm_grads.bias, bias);
         }
-        reduce_weights(layout, &mut weights, groups, grads.weights);
-    }
-}
-
-/// Sums the groups' packed gradients in order and hands them over in the caller's layout.
-fn reduce_weights(layout: &Layout<'_>, weights: &mut [f32], groups: usize, to: &mut [f32]) {
-    to.fill(0.0);
-    if layout.grads_len == 0 {
-        return;
-    }
-    const STRETCH: usize = 4096;
-    let (total, rest) = weights.split_at_mut(layout.grads_len);
-    total.par_chunks_mut(STRETCH).enumerate().for_each(|(i, total)| {
-        for group in 0..groups - 1 {
-            let part = &rest[group * layout.grads_len + i * STRETCH..][..total.len()];
-            total.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
-        }
-    });
-    for conv in layout.convs.iter().flatten() {
-        conv.block.unpack_grads(&total[conv.grads..][..conv.block.packed_grad_len()], to);
+        layout.unpack_grads(weights.total(), grads.weights);
     }
 }
 
@@ -316,20 +297,18 @@ fn run_pass<S: Simd>(
     nodes: &mut [f32],
     [s0, s1]: [&mut [f32]; 2],
     sums: &mut [f64],
-    weights: &mut [f32],
+    weights: &mut GroupSums,
 ) {
     let n = reverse.forward.input.n;
-    let group = group_size(n);
-    let groups = n.div_ceil(group);
+    let (group, group_weights) = (weights.images, weights.len);
     let image_raw = raw.len() / n;
     let (image_nodes, image_input, image_sums) = (nodes.len() / n, s0.len() / n, (sums.len() / n).max(1));
-    let group_weights = weights.len() / groups;
     raw.par_chunks_mut(group * image_raw)
         .zip(nodes.par_chunks_mut(group * image_nodes))
         .zip(s0.par_chunks_mut(group * image_input))
         .zip(s1.par_chunks_mut(group * image_input))
         .zip(sums.par_chunks_mut(group * image_sums))
-        .zip(weights.par_chunks_mut(group_weights))
+        .zip(weights.sums.par_chunks_mut(group_weights))
         .enumerate()
         .for_each(|(g, (((((raw, nodes), s0), s1), sums), weights))| {
             let images = raw

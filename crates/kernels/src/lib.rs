@@ -2,7 +2,7 @@
 //!
 //! The searched networks are chains of small, memory-bound operations. Here a whole cell is *one* operation with
 //! a hand-written way back ([`plan::CellPlan`]), and so is a convolution with its norm ([`NormConv`]: the cells'
-//! pre-processing, stems, heads). Everything has a plain, generic reference beside it ([`mod@reference`]).
+//! pre-processing, stems, heads); [`ReluPool`] is the heads' pooling. Everything has a plain, generic reference beside it ([`mod@reference`]).
 //!
 //! - Activations are blocked, `[n, c/8, h, w, 8]` ([`to_blocked`], [`from_blocked`], [`Channels`]); padding
 //!   channels are zero on the way in and stay zero.
@@ -53,6 +53,7 @@ mod cell_backward;
 mod dense;
 mod depthwise;
 mod error;
+mod groups;
 pub mod nas_bench_201;
 mod norm;
 mod norm_conv;
@@ -61,6 +62,7 @@ pub mod plan;
 mod pointwise;
 mod pool;
 pub mod reference;
+mod relu_pool;
 mod scratch;
 mod simd;
 mod workspace;
@@ -73,5 +75,6 @@ pub use cell_backward::CellGrads;
 pub use error::KernelError;
 pub use norm::{Affine, BatchStats, RunningStats};
 pub use norm_conv::{NormConv, NormConvGrads, NormConvInput, NormConvSaved};
+pub use relu_pool::ReluPool;
 pub use simd::Level;
-pub use workspace::Workspace;
+pub use workspace::{Buffer, Workspace, keep_freed_memory};

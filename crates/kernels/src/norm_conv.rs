@@ -5,9 +5,10 @@ use rayon::prelude::*;
 
 use crate::block::{Block, BlockScratch, RawGrad};
 use crate::blocked::{Channels, LANES, blocked_len};
-use crate::cell::{activate, group_size};
+use crate::cell::activate;
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check, refuse_small};
+use crate::groups::GroupSums;
 use crate::norm::{Affine, BatchStats, NormGrads, Norms, RunningStats};
 use crate::pixelwise::{Scale, add_where_positive, dot};
 use crate::simd::{Job, Simd};
@@ -60,10 +61,10 @@ impl NormConvSaved {
 /// Where the gradients of a [`NormConv`] go. Every slice is overwritten.
 #[derive(Debug)]
 pub struct NormConvGrads<'a> {
-    /// Of the input; `None` for a stem.
+    /// Of the input; `None` where nobody asks, as in a stem.
     pub x: Option<&'a mut [f32]>,
-    /// Of the weights.
-    pub weights: &'a mut [f32],
+    /// Of the weights; `None` where they are frozen.
+    pub weights: Option<&'a mut [f32]>,
     /// Of gain and bias; present exactly if the norm is affine.
     pub affine: Option<[&'a mut [f32]; 2]>,
 }
@@ -226,7 +227,9 @@ impl NormConv {
         check("saved batch", input.n, saved.n)?;
         check("saved values", self.output_len(input.n), saved.raw.len())?;
         check("gradient of the output", self.output_len(input.n), grad_output.len())?;
-        check("gradient of the weights", self.weights, grads.weights.len())?;
+        if let Some(weights) = &grads.weights {
+            check("gradient of the weights", self.weights, weights.len())?;
+        }
         if let Some(x) = &grads.x {
             check("gradient of the input", input.x.len(), x.len())?;
         }
@@ -357,11 +360,9 @@ impl Job for Backward<'_> {
         let Self { conv, workspace, input, saved, grad_output, grads } = self;
         let coefficients = self.conv.norm_grads(s, &saved, grad_output);
         let packed = conv.pack(workspace, input.weights);
-        let group = group_size(input.n);
-        let per_group = conv.block.packed_grad_len();
-        let groups = input.n.div_ceil(group);
-        let mut partial = workspace.take_zeroed(groups * per_group);
-        let image_len = conv.input_image();
+        let len = if grads.weights.is_some() { conv.block.packed_grad_len() } else { 0 };
+        let mut sums = GroupSums::zeros(workspace, input.n, len);
+        let group = sums.images;
         let back = Back {
             s,
             conv,
@@ -372,26 +373,18 @@ impl Job for Backward<'_> {
             grads: &coefficients,
             packed: &packed,
         };
-        match grads.x {
-            None => partial.par_chunks_mut(per_group).enumerate().for_each(|(g, weights)| {
-                (g * group..input.n.min((g + 1) * group)).for_each(|image| back.image(image, weights, None));
-            }),
-            Some(x) => x
-                .par_chunks_mut(group * image_len)
-                .zip(partial.par_chunks_mut(per_group))
-                .enumerate()
-                .for_each(|(g, (x, weights))| {
-                    for (i, x) in x.chunks_exact_mut(image_len).enumerate() {
-                        back.image(g * group + i, weights, Some(x));
-                    }
-                }),
+        let mut weights = sums.sums.chunks_exact_mut(len.max(1));
+        let mut x = grads.x.into_iter().flat_map(|x| x.chunks_mut(group * conv.input_image()));
+        let groups = (0..input.n).step_by(group);
+        let groups: Vec<_> =
+            groups.map(|first| (first, weights.next().unwrap_or_default(), x.next())).collect();
+        groups.into_par_iter().for_each(|(first, weights, x)| {
+            let mut x = x.into_iter().flat_map(|x| x.chunks_exact_mut(conv.input_image()));
+            (first..input.n.min(first + group)).for_each(|image| back.image(image, weights, x.next()));
+        });
+        if let Some(to) = grads.weights {
+            conv.block.unpack_grads(sums.total(), to);
         }
-        let (total, rest) = partial.split_at_mut(per_group);
-        for part in rest.chunks_exact(per_group) {
-            total.iter_mut().zip(part).for_each(|(total, &part)| *total += part);
-        }
-        grads.weights.fill(0.0);
-        conv.block.unpack_grads(total, grads.weights);
         if let Some([gain, bias]) = grads.affine {
             saved.norms.unpad(&coefficients.gain, gain);
             saved.norms.unpad(&coefficients.bias, bias);

@@ -59,7 +59,8 @@ impl Workspace {
     }
 
     /// A buffer of `len` floats with unspecified (but initialised) content: the smallest idle one that fits.
-    pub(crate) fn take(&self, len: usize) -> Buffer {
+    #[must_use]
+    pub fn take(&self, len: usize) -> Buffer {
         let chunks = len.div_ceil(CHUNK);
         let mut pool = self.pool.lock().unwrap_or_else(PoisonError::into_inner);
         // A much larger buffer stays for whoever needs it whole.
@@ -101,16 +102,16 @@ fn allocate(chunks: usize) -> Vec<Chunk> {
 #[cfg(target_os = "linux")]
 const HUGE_PAGE: usize = 2 << 20;
 
-/// A borrowed stretch of the pool; goes back on drop.
+/// Floats borrowed from a [`Workspace`]; they go back on drop.
 #[derive(Debug)]
-pub(crate) struct Buffer {
+pub struct Buffer {
     chunks: Vec<Chunk>,
     len: usize,
     pool: Arc<Mutex<Vec<Vec<Chunk>>>>,
 }
 
 impl Buffer {
-    /// Bytes held.
+    /// Number of bytes held.
     pub(crate) fn bytes(&self) -> usize {
         self.len * size_of::<f32>()
     }
@@ -132,9 +133,30 @@ impl DerefMut for Buffer {
     }
 }
 
+/// The floats as bytes, for owners of memory that know no types.
+impl AsRef<[u8]> for Buffer {
+    fn as_ref(&self) -> &[u8] {
+        // SAFETY: every byte of the floats is initialised, and the borrow lasts as long as the slice.
+        unsafe { std::slice::from_raw_parts(self.chunks.as_ptr().cast(), self.bytes()) }
+    }
+}
+
 impl Drop for Buffer {
     fn drop(&mut self) {
         let chunks = std::mem::take(&mut self.chunks);
         self.pool.lock().unwrap_or_else(PoisonError::into_inner).push(chunks);
+    }
+}
+
+/// Asks the C library to keep freed memory for the program instead of giving it back to the system: every step frees
+/// and asks for the same activations again, and fresh pages cost more than the arithmetic done on them. For programs
+/// that mostly train; call it before the first step. Does nothing where the C library is not glibc.
+pub fn keep_freed_memory() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: settings of the allocator, which it takes at any time; refusal is harmless.
+    unsafe {
+        // Neither parameter alone would do: mapped blocks go back when freed, and so does a heap's free end.
+        libc::mallopt(libc::M_MMAP_MAX, 0);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
     }
 }

@@ -59,7 +59,7 @@ impl Case {
         Self { kind, conv, from, size, n, affine, x, weights, gain, bias, grad }
     }
 
-    fn fast(&self, workspace: &Workspace, ask_input: bool) -> Named {
+    fn fast(&self, workspace: &Workspace, ask_input: bool, ask_weights: bool) -> Named {
         let (n, to, out) = (self.n, self.conv.output_channels(), self.conv.output_size());
         let x = blocked(n, self.from, self.size, &self.x);
         let affine = self.affine.then_some(Affine { gain: &self.gain, bias: &self.bias });
@@ -76,7 +76,7 @@ impl Case {
         let [gain, bias] = &mut gains;
         let grads = NormConvGrads {
             x: ask_input.then_some(&mut gx[..]),
-            weights: &mut weights,
+            weights: ask_weights.then_some(&mut weights),
             affine: self.affine.then_some([gain, bias]),
         };
         self.conv.backward(workspace, &input, saved, &grad, grads).unwrap();
@@ -132,7 +132,7 @@ impl Case {
     }
 
     fn compare(&self, ask_input: bool) {
-        let fast = self.fast(&Workspace::new(), ask_input);
+        let fast = self.fast(&Workspace::new(), ask_input, true);
         let (exact, single) = (self.reference::<f64>(), self.reference::<f32>());
         let what =
             format!("{:?} {:?} to {:?} n {}", self.kind, self.from, self.conv.output_channels(), self.n);
@@ -160,6 +160,21 @@ fn the_usual_convolutions_match_the_reference() {
 }
 
 #[test]
+fn frozen_weights_change_nothing_else() {
+    for kind in [Kind::Reduce, Kind::Dense { kernel: 2, stride: 1, padding: 0, relu: true }] {
+        let case = Case::new(kind, Channels::new(11), 9, [7, 6], 3, true, 4);
+        let [all, frozen] = [true, false].map(|asked| case.fast(&Workspace::new(), true, asked));
+        for ((name, all), (_, frozen)) in all.iter().zip(&frozen) {
+            if *name == "grad weights" {
+                assert!(frozen.iter().all(|value| value.is_nan()), "nobody asked, nothing is written");
+            } else {
+                assert_eq!(all, frozen, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_mean_far_from_zero_costs_no_precision() {
     let kind = Kind::Dense { kernel: 1, stride: 1, padding: 0, relu: true };
     let mut case = Case::new(kind, Channels::new(8), 8, [8, 8], 4, false, 3);
@@ -171,7 +186,7 @@ fn a_mean_far_from_zero_costs_no_precision() {
 fn threads_do_not_change_a_bit() {
     let kind = Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true };
     let case = Case::new(kind, Channels::new(20), 12, [7, 9], 41, true, 9);
-    assert_threads_change_nothing(|| case.fast(&Workspace::new(), true));
+    assert_threads_change_nothing(|| case.fast(&Workspace::new(), true, true));
 }
 
 #[test]

@@ -164,7 +164,7 @@ impl FoundNet {
     pub fn forward_training(&self, images: Tensor<4>, drop_path: &mut DropPath) -> FoundOutput {
         let Features { logits, mut stages } = self.cells.forward(self.stem.forward(images), Some(drop_path));
         let auxiliary =
-            self.auxiliary.as_ref().map(|head| head.forward(stages.swap_remove(stages.len() - 2).plain()));
+            self.auxiliary.as_ref().map(|head| head.forward(stages.swap_remove(stages.len() - 2)));
         FoundOutput { logits, auxiliary }
     }
 

@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation::relu, module};
 use cdarts_space::HeadPlan;
 
 use crate::conv::{Conv, ConvShape, Linear};
-use crate::fused::State;
+use crate::fused::{Blocked, ConvKind, State, norm_conv, relu_global_pool, relu_pool};
 use crate::init::Initialiser;
 use crate::norm::BatchNorm;
 
@@ -42,7 +42,17 @@ impl Head {
 
     /// # Shapes
     /// `[n, c, h, w]` → `[n, classes]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<2> {
+    pub fn forward(&self, x: State) -> Tensor<2> {
+        if let State::Blocked(x) = &x
+            && let Some(features) = self.fused_features(x.clone())
+        {
+            return self.classifier.forward(features);
+        }
+        self.classifier.forward_pooled(State::Plain(self.features(x.plain())))
+    }
+
+    /// What the classifier averages, on burn's own operations.
+    fn features(&self, x: Tensor<4>) -> Tensor<4> {
         let mut x = relu(x);
         if self.pool != [1, 1] || self.pool_stride != [1, 1] {
             x = module::avg_pool2d(x, AvgPoolOptions::new(self.pool).with_stride(self.pool_stride));
@@ -53,6 +63,23 @@ impl Head {
             Some(norm) => norm.forward(x),
             None => x,
         };
-        self.classifier.forward_pooled(State::Plain(relu(x)))
+        relu(x)
+    }
+
+    /// The averages that the classifier reads, on the fused kernels: nothing where a norm is missing or would be over
+    /// one value, or where the second kernel is not square.
+    fn fused_features(&self, x: Blocked) -> Option<Tensor<2>> {
+        let (norm, spread) = (self.spread_norm.as_ref()?, self.spread.weight());
+        let [_, _, height, width] = spread.dims();
+        let (n, size) = x.extent();
+        let last = |d: usize| (size[d] - self.pool[d]) / self.pool_stride[d] + 2 - height;
+        if height != width || n * last(0) * last(1) == 1 {
+            return None;
+        }
+        let x = relu_pool(x, self.pool, self.pool_stride);
+        let squeeze = ConvKind::Dense { window: [1, 1, 0], relu: false };
+        let x = norm_conv(&x, squeeze, vec![self.squeeze.weight()], &self.squeeze_norm)?;
+        let kind = ConvKind::Dense { window: [height, 1, 0], relu: true };
+        Some(relu_global_pool(norm_conv(&x, kind, vec![spread], norm)?))
     }
 }

@@ -26,6 +26,7 @@ pub mod weights;
 
 pub use arch::{ArchWeights, CellWeights};
 pub use bank::{Moved, PastSkip, WeightBank};
+pub use cdarts_kernels::keep_freed_memory;
 pub use cell::DropPath;
 pub use conv::Linear;
 pub use evalnet::{EvalNet, EvalStage, FoundNet, FoundOutput};

@@ -93,8 +93,13 @@ impl BatchNorm {
     /// Counts a batch's mean and unbiased variance into the running statistics.
     pub(crate) fn record(&self, mean: &[f32], variance: &[f32]) {
         for (running, batch) in [(&self.running_mean, mean), (&self.running_variance, variance)] {
-            let batch = TensorData::new(batch.to_vec(), [batch.len()]);
-            update(running, Tensor::from_data(batch, &running.value().device()));
+            // On the host: every operation on an autodiff device leaves a node in its graph, constant or not.
+            let device = running.value().device();
+            let moved = host_values(running.value()).into_iter().zip(batch);
+            let moved: Vec<f32> =
+                moved.map(|(old, new)| old * (1.0 - MOMENTUM) as f32 + new * MOMENTUM as f32).collect();
+            running.update(Tensor::from_data(TensorData::new(moved, [batch.len()]), &device));
+            running.value_sync();
         }
     }
 }

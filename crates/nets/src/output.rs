@@ -47,7 +47,7 @@ impl DistillHeads {
 
     /// Reads a network's stages.
     pub fn forward(&self, features: Features) -> NetOutput {
-        let read = |(head, &stage): (&Head, &usize)| head.forward(features.stages[stage].clone().plain());
+        let read = |(head, &stage): (&Head, &usize)| head.forward(features.stages[stage].clone());
         NetOutput {
             stage_logits: self.heads.iter().zip(&self.stages).map(read).collect(),
             logits: features.logits.clone(),

@@ -49,7 +49,12 @@ impl ConvNorm {
     /// As [`Self::forward`] for a 3×3 convolution of stride 1, in the layout that `x` has.
     pub(crate) fn forward_state(&self, x: State) -> State {
         if let State::Blocked(x) = &x
-            && let Some(y) = norm_conv(x, ConvKind::Dense([3, 1, 1]), vec![self.conv.weight()], &self.norm)
+            && let Some(y) = norm_conv(
+                x,
+                ConvKind::Dense { window: [3, 1, 1], relu: false },
+                vec![self.conv.weight()],
+                &self.norm,
+            )
         {
             return State::Blocked(y);
         }

@@ -5,7 +5,9 @@
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, Distribution, Gradients, Tensor};
-use cdarts_nets::{ArchWeights, DropPath, EvalNet, Features, Initialiser, State, Stem, Supernet, weights};
+use cdarts_nets::{
+    ArchWeights, DistillHeads, DropPath, EvalNet, Features, Initialiser, State, Stem, Supernet, weights,
+};
 use cdarts_space::{
     Genotype, ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, Stem as StemKind, published,
 };
@@ -157,4 +159,43 @@ fn one_value_norms_fall_back() {
     let net = EvalNet::new(&plan, published("darts-v2").unwrap(), true, &init.at(1));
     let features = net.forward(Stem::new(&plan.stem, &mut init.at(0)).forward(images(1, &plan)), None);
     assert!(cdarts_nets::arch::host_values(features.logits).iter().all(|value| value.is_finite()));
+}
+
+#[test]
+fn distillation_heads_agree_trained_and_frozen() {
+    // Inner stages of 16 and 8 pixels as published, of 5 and 7, and of one row, where the second kernel is not square.
+    for (image, cells, n) in
+        [([32, 32], vec![1, 1, 1], 2), ([9, 13], vec![1, 1], 5), ([8, 24], vec![1, 1, 1, 1], 4)]
+    {
+        let plan = plan(StemKind::Cifar, image, 3, &cells);
+        let init = Initialiser::new(5, &Device::flex().autodiff());
+        let stem = Stem::new(&plan.stem, &mut init.at(0));
+        let net = Supernet::new(&plan, &init.at(1));
+        let arch = ArchWeights::new(false, &init.at(2));
+        let heads = DistillHeads::new(&plan, &init.at(3));
+        assert_eq!(heads.len(), cells.len() - 1);
+        for heads in [heads.clone(), heads.no_grad()] {
+            let run = |fused: bool| {
+                let mut features = net.forward(stem.forward(images(n, &plan)), &arch);
+                if !fused {
+                    features.stages =
+                        features.stages.into_iter().map(|state| State::Plain(state.plain())).collect();
+                }
+                let output = heads.forward(features);
+                let logits: Vec<Vec<f32>> =
+                    output.stage_logits.iter().cloned().map(cdarts_nets::arch::host_values).collect();
+                let loss = output
+                    .stage_logits
+                    .into_iter()
+                    .fold(output.logits.tanh().sum(), |sum, logits| sum + logits.tanh().sum());
+                let grads = loss.backward();
+                (logits, gradients(&heads, &grads), gradients(&net, &grads))
+            };
+            let (fused, stock) = (run(true), run(false));
+            all_close("stage logits", &fused.0, &stock.0);
+            assert_eq!(fused.1.len(), stock.1.len());
+            fused.1.iter().zip(&stock.1).for_each(|(a, b)| close("heads", a, b));
+            all_close("network", &fused.2, &stock.2);
+        }
+    }
 }

@@ -223,7 +223,11 @@ fn heads() {
     ] {
         let head = Head::new(&plan, plan.affine, &mut init());
         let shape = [images, plan.in_channels, plan.size[0], plan.size[1]];
-        compare_module(&golden, (case, "stock"), shape, head, |head, x| vec![head.forward(x)]);
+        for path in PATHS {
+            compare_module(&golden, (case, path), shape, head.clone(), |head, x| {
+                vec![head.forward(State::new(x))]
+            });
+        }
     }
 }
 

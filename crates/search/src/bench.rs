@@ -195,7 +195,7 @@ fn batch(shape: Shape, seed: u64, device: &Device) -> Batch {
     let Shape { size, batch, .. } = shape;
     let pixels = (0..3 * batch * size * size).map(|_| rng.random::<f32>() * 4.0 - 2.0).collect();
     let labels = (0..batch).map(|image| (image % CLASSES) as i64).collect();
-    Batch::new(ImageBatch { pixels, labels, shape: [batch, 3, size, size] }, device)
+    Batch::new(ImageBatch { pixels, labels, shape: [batch, 3, size, size], mixed: None }, device)
 }
 
 fn supernet(shape: Shape, device: &Device) -> Result<Workload, SearchError> {

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
-use cdarts_data::Normalisation;
+use cdarts_data::{Loader, Normalisation};
 use cdarts_nets::{FoundNet, Initialiser, weights};
 use cdarts_runs::{RunFolder, RunsError, atomic};
 use cdarts_space::drawing::{self, Picture};
@@ -14,6 +14,7 @@ use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
 use crate::SearchError;
+use crate::scoring::{Scores, classify};
 
 /// Version of the bundle's form.
 const SCHEMA: u32 = 1;
@@ -48,6 +49,21 @@ pub struct Bundle {
     pub model: BundleModel,
     /// The network, ready for inference.
     pub net: FoundNet,
+    device: Device,
+}
+
+impl Bundle {
+    /// Gives `each` image's label and the probabilities of its classes, in the order of `loader`.
+    pub fn classify(&self, loader: &Loader, each: impl FnMut(usize, &[f64])) {
+        classify(&self.net, loader, &self.device, each);
+    }
+
+    /// Scores the network on all images of `loader`.
+    pub fn score(&self, loader: &Loader) -> Scores {
+        let mut scores = Scores::new(self.model.classes.len());
+        self.classify(loader, |label, probabilities| scores.add(label, probabilities));
+        scores
+    }
 }
 
 impl BundleModel {
@@ -163,7 +179,7 @@ pub fn read(run: &Path, device: &Device) -> Result<Bundle, SearchError> {
     let init = Initialiser::new(0, &device);
     let net = FoundNet::new(&plan, &model.genotype, false, &init);
     let net = weights::from_bytes(net, &bytes).map_err(|error| misfit(error.to_string()))?;
-    Ok(Bundle { model, net })
+    Ok(Bundle { model, net, device })
 }
 
 /// The metrics that a finished run printed.

@@ -53,7 +53,15 @@ impl Feed {
         )?;
         let training = split.training();
         let normalisation = Normalisation::measure(&dataset.train, &training)?;
-        let augment = Augment { crop_padding: data.crop_padding, flip: data.flip, cutout: 0 };
+        let augment = Augment {
+            crop_padding: data.crop_padding,
+            resized_crop: data.resized_crop,
+            flip: data.flip,
+            jitter: data.jitter,
+            autoaugment: data.autoaugment,
+            cutout: 0,
+            mixup: 0.0,
+        };
         let loader = |images: &Arc<Images>, indices: Vec<usize>, batch, augment, stream| {
             Loader::new(images.clone(), indices, batch, &normalisation, augment, seed ^ (stream << 56))
         };
@@ -69,7 +77,7 @@ impl Feed {
             true => None,
             false => Some(loader(&dataset.train, split.val.clone(), batch, None, 0)?),
         };
-        let found = Augment { cutout: config.retrain.cutout, ..augment };
+        let found = Augment { cutout: config.retrain.cutout, mixup: config.retrain.mixup, ..augment };
         Ok(Self {
             weight_half: loader(
                 &dataset.train,

@@ -19,6 +19,7 @@ pub mod pretrain;
 pub mod retrain;
 pub mod run;
 pub mod schedule;
+pub mod scoring;
 mod state;
 pub mod step;
 pub mod transfer;

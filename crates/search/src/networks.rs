@@ -57,15 +57,19 @@ pub struct Batch {
     pub labels: Tensor<1, Int>,
     /// The labels on the host.
     pub classes: Vec<i64>,
+    /// Where images were blended, the share that `labels` have in them, and the labels of the rest.
+    pub mixed: Option<(f64, Tensor<1, Int>)>,
 }
 
 impl Batch {
     /// Moves a batch to `device`.
     pub fn new(batch: ImageBatch, device: &Device) -> Self {
         let n = batch.labels.len();
+        let labels = |labels: Vec<i64>| Tensor::from_data(TensorData::new(labels, [n]), device);
         Self {
             images: Tensor::from_data(TensorData::new(batch.pixels, batch.shape), device),
-            labels: Tensor::from_data(TensorData::new(batch.labels.clone(), [n]), device),
+            labels: labels(batch.labels.clone()),
+            mixed: batch.mixed.map(|mixed| (mixed.share, labels(mixed.labels))),
             classes: batch.labels,
         }
     }
@@ -74,12 +78,17 @@ impl Batch {
     pub fn correct(&self, logits: &Tensor<2>) -> usize {
         let classes = logits.dims()[1];
         let values: Vec<f32> = logits.clone().into_data().iter::<f32>().collect();
-        let largest = |row: &[f32]| {
-            row.iter().enumerate().fold(0, |best, (class, &v)| if v > row[best] { class } else { best })
-                as i64
-        };
-        values.chunks_exact(classes).zip(&self.classes).filter(|(row, class)| largest(row) == **class).count()
+        values
+            .chunks_exact(classes)
+            .zip(&self.classes)
+            .filter(|(row, class)| largest(row) as i64 == **class)
+            .count()
     }
+}
+
+/// Place of the largest value; of equals the first.
+pub(crate) fn largest<T: PartialOrd>(row: &[T]) -> usize {
+    row.iter().enumerate().fold(0, |best, (place, value)| if *value > row[best] { place } else { best })
 }
 
 /// An optimiser's step, or whatever else is done to modules one by one.

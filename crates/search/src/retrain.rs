@@ -11,10 +11,11 @@ use burn::tensor::Device;
 
 use crate::config::{Config, Regularisation};
 use crate::grads::GradBuffer;
-use crate::networks::Batch;
-use crate::objective::cross_entropy;
+use crate::networks::{Batch, largest};
+use crate::objective::label_loss;
 use crate::optimisers::{sgd, step};
 use crate::schedule;
+use crate::scoring::classify;
 use crate::step::StepReport;
 
 /// Place of the found network below a run's seed.
@@ -71,10 +72,10 @@ impl FoundState {
         });
         report.accuracy("found", batch, &output.logits);
 
-        let mut loss = cross_entropy(output.logits, batch.labels.clone(), retrain.label_smoothing);
+        let mut loss = label_loss(output.logits, batch, retrain.label_smoothing);
         report.term("classify", &loss);
         if let Some(logits) = output.auxiliary {
-            let auxiliary = cross_entropy(logits, batch.labels.clone(), retrain.label_smoothing);
+            let auxiliary = label_loss(logits, batch, retrain.label_smoothing);
             report.term("auxiliary", &auxiliary);
             loss = loss + auxiliary.mul_scalar(retrain.auxiliary_weight);
         }
@@ -102,14 +103,11 @@ fn regularisation(config: &Config, params: usize) -> (f64, f64) {
 
 /// Scores `net` on all images of `loader`.
 pub fn evaluate(net: &FoundNet, loader: &Loader, device: &Device) -> Score {
-    let net = net.valid();
-    let device = device.clone().without_autodiff();
     let mut score = Score { correct: 0, total: 0 };
-    for batch in loader.in_order() {
-        let batch = Batch::new(batch, &device);
-        score.correct += batch.correct(&net.forward(batch.images.clone()));
-        score.total += batch.classes.len();
-    }
+    classify(&net.valid(), loader, device, |label, probabilities| {
+        score.correct += usize::from(largest(probabilities) == label);
+        score.total += 1;
+    });
     score
 }
 

@@ -3,22 +3,26 @@
 use std::path::PathBuf;
 
 use cdarts_data::{Dataset, LoadOptions, Loader};
-use cdarts_runs::{Manifest, RunFolder};
+use cdarts_runs::{Manifest, RunFolder, atomic};
 use cdarts_search::feed::Feed;
-use cdarts_search::networks::Batch;
+use cdarts_search::scoring::{Calibration, Scores};
 use cdarts_search::{Bundle, Config, SearchError, bundle, device};
 use clap::Args;
 use serde::Serialize;
 
 use super::launch;
 use super::options::{ThreadOptions, load_again, load_options, settle_path};
+use crate::confusion;
 use crate::error::CliError;
 use crate::exit::Exit;
 use crate::summary::row;
 use crate::terminal;
-use crate::wording::{count, percent};
+use crate::wording::{count, counted, percent};
 
 /// Score the network that a run found, class by class
+///
+/// Accuracy, recall and precision of every class, which classes are taken for which, and calibration: how far the
+/// network's probabilities can be taken at their word.
 ///
 /// On the run's own test images, which gives the accuracy that the run reported; or with --data on other images of
 /// the same classes, which are brought to the network's size: their test folder if there is one, else all of them.
@@ -27,6 +31,7 @@ use crate::wording::{count, percent};
 Examples:
   cdarts eval runs/2026-11-24-digits-s1
   cdarts eval runs/2026-11-24-photos-s1 --data new-photos/
+  cdarts eval runs/2026-11-24-photos-s1 --confusion confusion.svg
   cdarts eval runs/2026-11-24-photos-s1 --json")]
 pub struct EvalArgs {
     /// Folder of a finished run
@@ -37,16 +42,24 @@ pub struct EvalArgs {
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
 
+    /// Draw which classes are taken for which, as SVG
+    #[arg(long, value_name = "FILE")]
+    confusion: Option<PathBuf>,
+
     #[command(flatten)]
     threads: ThreadOptions,
+
+    /// Where to compute
+    #[arg(long, value_name = "NAME", default_value = "cpu")]
+    device: String,
 
     /// Print the score as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// A label that no class has.
-const OTHER: i64 = -1;
+/// Most mistakes that are listed.
+const MISTAKES: usize = 5;
 
 /// The score, as `--json` prints it.
 #[derive(Debug, Serialize)]
@@ -57,9 +70,16 @@ struct Evaluation {
     /// Which of its images.
     part: &'static str,
     accuracy: f64,
+    /// Share of images whose class is among the five most probable; none where there are no more classes.
+    top5_accuracy: Option<f64>,
     correct: usize,
     total: usize,
+    calibration: Calibration,
     classes: Vec<ClassScore>,
+    /// Images by class (row) and by what they were taken for (column), in the order of `classes`.
+    confusion: Vec<Vec<usize>>,
+    #[serde(skip)]
+    mistakes: Vec<(usize, usize, usize)>,
 }
 
 #[derive(Debug, Serialize)]
@@ -67,14 +87,16 @@ struct ClassScore {
     name: String,
     correct: usize,
     total: usize,
-    /// `correct / total`; none where there is no image of the class.
+    /// Share of the class's images that are recognised; none where there is no image of it.
     recall: Option<f64>,
+    /// Share of the images taken for the class that are of it; none where there is none.
+    precision: Option<f64>,
 }
 
 impl EvalArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
         let folder = RunFolder::view(&self.run)?;
-        let bundle = bundle::read(&self.run, &device("cpu")?)?;
+        let bundle = bundle::read(&self.run, &device(&self.device)?)?;
         let mut config = launch::own_configuration(&folder)?;
         let seed = Manifest::load(&folder.manifest_path())?.seed;
         settle_path(&mut config.data, self.data.as_deref())?;
@@ -82,18 +104,18 @@ impl EvalArgs {
 
         let dataset = self.load(&bundle, &config)?;
         let (part, loader) = images(&bundle, &dataset, &config, seed)?;
-        let classes = score(&bundle, &loader)?;
-        let (correct, total) =
-            classes.iter().fold((0, 0), |sum, class| (sum.0 + class.correct, sum.1 + class.total));
-        let evaluation = Evaluation {
-            run_dir: self.run.display().to_string(),
-            data: dataset.name.clone(),
+        let evaluation = Evaluation::new(
+            self.run.display().to_string(),
+            dataset.name.clone(),
             part,
-            accuracy: correct as f64 / total.max(1) as f64,
-            correct,
-            total,
-            classes,
-        };
+            &dataset.classes,
+            &bundle.score(&loader),
+        );
+        if let Some(path) = &self.confusion {
+            let title = format!("{}, {part}: {} right", dataset.name, percent(evaluation.accuracy));
+            let drawn = confusion::svg(&title, &dataset.classes, &evaluation.confusion);
+            atomic::write(path, drawn.as_bytes())?;
+        }
         let text = if self.json { serde_json::to_string_pretty(&evaluation)? } else { evaluation.table() };
         terminal::result(&text)?;
         Ok(Exit::Done)
@@ -137,45 +159,63 @@ fn images(
     Ok((part, Loader::new(images.clone(), indices, batch, &normalisation, None, 0)?))
 }
 
-/// Classifies every image of `loader`.
-fn score(bundle: &Bundle, loader: &Loader) -> Result<Vec<ClassScore>, CliError> {
-    let device = device("cpu")?.without_autodiff();
-    let mut classes: Vec<ClassScore> = bundle
-        .model
-        .classes
-        .iter()
-        .map(|name| ClassScore { name: name.clone(), correct: 0, total: 0, recall: None })
-        .collect();
-    for batch in loader.in_order() {
-        let batch = Batch::new(batch, &device);
-        let logits = bundle.net.forward(batch.images.clone());
-        for (label, score) in (0..).zip(&mut classes) {
-            // With every other class taken out of question, those counted are this one's.
-            let own = |&class: &i64| if class == label { class } else { OTHER };
-            let masked = Batch { classes: batch.classes.iter().map(own).collect(), ..batch.clone() };
-            score.total += masked.classes.iter().filter(|&&class| class == label).count();
-            score.correct += masked.correct(&logits);
+impl Evaluation {
+    fn new(run_dir: String, data: String, part: &'static str, names: &[String], scores: &Scores) -> Self {
+        let class = |(class, name): (usize, &String)| ClassScore {
+            name: name.clone(),
+            correct: scores.confusion()[class][class],
+            total: scores.confusion()[class].iter().sum(),
+            recall: scores.recall(class),
+            precision: scores.precision(class),
+        };
+        Self {
+            run_dir,
+            data,
+            part,
+            accuracy: scores.accuracy(),
+            top5_accuracy: scores.top_accuracy(),
+            correct: scores.correct(),
+            total: scores.total(),
+            calibration: scores.calibration(),
+            classes: names.iter().enumerate().map(class).collect(),
+            confusion: scores.confusion().to_vec(),
+            mistakes: scores.mistakes(),
         }
     }
-    for class in &mut classes {
-        class.recall = (class.total > 0).then(|| class.correct as f64 / class.total as f64);
-    }
-    Ok(classes)
-}
 
-impl Evaluation {
     fn table(&self) -> String {
         let of = |correct, total| format!("{} of {} images", count(correct as u64), count(total as u64));
         let mut lines = vec![
             row("images", &format!("{}, {}", self.data, self.part)),
             row("accuracy", &format!("{} ({})", percent(self.accuracy), of(self.correct, self.total))),
-            String::new(),
         ];
-        let width = self.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0);
-        for ClassScore { name, correct, total, recall } in &self.classes {
-            let recall = recall.map_or_else(|| "-".to_owned(), percent);
-            lines.push(format!("{name:<width$}  {recall:>9}  {}", of(*correct, *total)));
+        lines.extend(self.top5_accuracy.map(|share| row("top 5", &percent(share))));
+        let Calibration { expected_error, confidence, .. } = &self.calibration;
+        lines.push(row(
+            "calibration",
+            &format!("{} mean confidence, {} expected error", percent(*confidence), percent(*expected_error)),
+        ));
+        lines.push(String::new());
+        let width = self.classes.iter().map(|class| class.name.chars().count()).max().unwrap_or(0).max(5);
+        lines.push(format!("{:<width$}     recall  precision", "class"));
+        for ClassScore { name, correct, total, recall, precision } in &self.classes {
+            let [recall, precision] =
+                [recall, precision].map(|share| share.map_or_else(|| "-".to_owned(), percent));
+            lines.push(format!("{name:<width$}  {recall:>9}  {precision:>9}  {}", of(*correct, *total)));
+        }
+        if let Some(table) = confusion::table(&self.names(), &self.confusion) {
+            lines.extend([String::new(), table]);
+        } else if !self.mistakes.is_empty() {
+            lines.extend([String::new(), "most frequent mistakes".to_owned()]);
+            lines.extend(self.mistakes.iter().take(MISTAKES).map(|&(class, named, images)| {
+                let [class, named] = [class, named].map(|class| &self.classes[class].name);
+                format!("  {class} taken for {named}: {}", counted(images, "image"))
+            }));
         }
         lines.join("\n")
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.classes.iter().map(|class| class.name.clone()).collect()
     }
 }

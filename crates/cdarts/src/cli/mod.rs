@@ -1,5 +1,6 @@
 //! The command line (design section 9). A doc comment here is a help text: its first line the short one.
 
+mod ablate;
 mod bench;
 mod completions;
 mod config;
@@ -9,6 +10,7 @@ mod explanations;
 mod genotype;
 mod launch;
 mod options;
+mod predict;
 mod retrain;
 mod search;
 mod show;
@@ -33,6 +35,7 @@ First steps:
   cdarts search --data photos/         on a folder with one sub-folder of images a class
   cdarts show runs/RUN                 what it found
   cdarts eval runs/RUN                 how good it is, class by class
+  cdarts predict runs/RUN one.jpg      what it says of a picture
 
 Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 130 interrupted after saving.")]
 pub struct Cli {
@@ -46,9 +49,11 @@ pub enum Command {
     Search(search::SearchArgs),
     Retrain(retrain::RetrainArgs),
     Eval(eval::EvalArgs),
+    Predict(predict::PredictArgs),
     Show(show::ShowArgs),
     Cost(cost::CostArgs),
     Table(table::TableArgs),
+    Ablate(ablate::AblateArgs),
     Bench(bench::BenchArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
@@ -64,9 +69,11 @@ impl Command {
             Self::Search(args) => args.run(),
             Self::Retrain(args) => args.run(),
             Self::Eval(args) => args.run(),
+            Self::Predict(args) => args.run(),
             Self::Show(args) => args.run(),
             Self::Cost(args) => args.run(),
             Self::Table(args) => args.run(),
+            Self::Ablate(args) => args.run(),
             Self::Bench(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),

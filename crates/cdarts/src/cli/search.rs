@@ -9,7 +9,7 @@ use crate::exit::Exit;
 
 /// Search a network for a set of images, train it and score it
 ///
-/// Without options: on the built-in handwritten digits, in a few minutes. Everything the run writes goes to a new
+/// Without options: on the built-in handwritten digits, in about half a minute. Everything the run writes goes to a new
 /// folder under `runs/`. Ctrl-C saves and stops; `--resume` goes on where the run stopped, also after a crash, and
 /// ends with the same result as if it had never stopped.
 #[derive(Debug, Args)]

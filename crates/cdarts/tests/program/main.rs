@@ -4,6 +4,7 @@
 #![allow(missing_docs)]
 #![expect(clippy::unwrap_used, reason = "a test's way to fail")]
 
+mod ablation;
 mod bad_input;
 mod bench;
 mod documents;

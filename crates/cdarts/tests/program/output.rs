@@ -8,8 +8,8 @@ use crate::images;
 use crate::invoke::{Workplace, finished};
 use crate::tiny_run::{arguments, search, unbroken};
 
-const COMMANDS: [&str; 9] =
-    ["search", "retrain", "eval", "show", "cost", "table", "bench", "config", "completions"];
+const COMMANDS: [&str; 10] =
+    ["search", "retrain", "eval", "predict", "show", "cost", "table", "bench", "config", "completions"];
 
 #[test]
 fn help() {
@@ -206,4 +206,46 @@ fn every_shell_gets_its_completions() {
         let script = workplace.succeed(&["completions", shell]).stdout;
         assert!(script.contains("cdarts") && script.contains("retrain"), "{shell}");
     }
+}
+
+#[test]
+fn pictures_are_named_and_broken_ones_do_not_hide_the_rest() {
+    let workplace = Workplace::new();
+    let classes = ["cat", "dog", "mouse"];
+    images::folder(&workplace.path("pets"), &classes, 40, 8);
+    images::folder(&workplace.path("new"), &classes, 12, 20);
+    search(&workplace, "run", &["--data", "pets", "--set", "data.test_fraction=0.2"]);
+    let succeed =
+        |arguments: &[&str]| -> Value { serde_json::from_str(&workplace.succeed(arguments).stdout).unwrap() };
+    let score = succeed(&["eval", "run", "--data", "new", "--confusion", "taken-for.svg", "--json"]);
+    assert!(fs::read_to_string(workplace.path("taken-for.svg")).unwrap().starts_with("<svg"));
+
+    let said = succeed(&["predict", "run", "new", "--top", "9", "--json"]);
+    let predictions = said["predictions"].as_array().unwrap();
+    assert_eq!((predictions.len(), said["failed"].as_array().unwrap().len()), (36, 0));
+    for (row, class) in classes.iter().enumerate() {
+        for (column, named) in classes.iter().enumerate() {
+            let below = |path: &Value| path.as_str().unwrap().starts_with(&format!("new/{class}/"));
+            let count =
+                predictions.iter().filter(|one| below(&one["path"]) && one["class"] == *named).count();
+            assert_eq!(score["confusion"][row][column].as_u64(), Some(count as u64), "{class} as {named}");
+        }
+    }
+    for prediction in predictions {
+        let top = prediction["top"].as_array().unwrap();
+        let sum: f64 = top.iter().map(|named| named["probability"].as_f64().unwrap()).sum();
+        assert!(top.len() == 3 && (sum - 1.0).abs() < 1e-9, "{prediction}");
+    }
+
+    fs::write(workplace.path("new/cat/0.png"), b"not a picture").unwrap();
+    fs::write(workplace.path("new/dog/notes.xyz"), b"passed over").unwrap();
+    let call = workplace.call(&["predict", "run", "new/cat/0.png", "new/dog", "--csv", "--top", "2"]);
+    assert_eq!(call.code, Some(1));
+    assert!(call.stderr.contains("new/cat/0.png"), "{}", call.stderr);
+    let lines: Vec<&str> = call.stdout.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("path,class,probability,class_2,probability_2", 13));
+    let table = workplace.succeed(&["predict", "run", "new/mouse/3.png"]).stdout;
+    assert!(table.starts_with("new/mouse/3.png  ") && table.trim_end().ends_with('%'), "{table}");
+    let nowhere = workplace.call(&["predict", "run", "nowhere"]);
+    assert!(nowhere.code == Some(1) && nowhere.stderr.contains("nowhere"), "{}", nowhere.stderr);
 }

@@ -9,9 +9,9 @@ use super::layout::{Layout, Scratch};
 use super::plan::{CellPlan, NODES, Op, Path};
 use crate::arguments::GradLengths;
 use crate::blocked::LANES;
-use crate::cell::group_size;
 use crate::dense::{PAIR, Product, Walk, WeightGrad};
 use crate::error::{KernelError, check};
+use crate::groups::GroupSums;
 use crate::norm::{NormGrads, Norms};
 use crate::pixelwise::{
     Lanes, Line, PairedNormGrad, Scale, Term, add_where_positive, dots, lanes, weighted_sum,
@@ -109,12 +109,11 @@ impl Job for Backward<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { layout, workspace, input, saved, grad_output, grads } = self;
         let n = input.n;
-        let groups = n.div_ceil(group_size(n));
         let mut packed = workspace.take(layout.packed_back_len);
         layout.pack_back(input.weights, &mut packed);
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace, true));
         let mut inner = workspace.take(n * INNER * layout.plane());
-        let mut weights = workspace.take_zeroed(groups * layout.packed_len.max(1));
+        let mut weights = GroupSums::zeros(workspace, n, layout.packed_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
@@ -122,7 +121,7 @@ impl Job for Backward<'_> {
         for node in (0..NODES).rev() {
             let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
             let reverse = Reverse { forward, saved: &saved, grad_output, grads: &norm_grads, places };
-            run_pass(&reverse, &pool, node, [&mut inner, &mut *grads.x, &mut weights], &mut sums);
+            run_pass(&reverse, &pool, node, [&mut inner, &mut *grads.x], &mut weights, &mut sums);
             let barrier = Barrier { layout, input, norms: &saved.norms, places, sums: &sums };
             barrier.after(node, &mut norm_grads, &mut mix);
         }
@@ -133,22 +132,8 @@ impl Job for Backward<'_> {
             saved.norms.unpad(&norm_grads.gain, gain);
             saved.norms.unpad(&norm_grads.bias, bias);
         }
-        sum_groups(&mut weights, groups);
-        layout.unpack_grads(&weights, grads.weights);
+        layout.unpack_grads(weights.total(), grads.weights);
     }
-}
-
-/// Adds the later groups' packed gradients to the first's, in order.
-fn sum_groups(weights: &mut [f32], groups: usize) {
-    const STRETCH: usize = 4096;
-    let per_group = weights.len() / groups;
-    let (total, rest) = weights.split_at_mut(per_group);
-    total.par_chunks_mut(STRETCH).enumerate().for_each(|(i, total)| {
-        for group in rest.chunks_exact(per_group) {
-            let part = &group[i * STRETCH..][..total.len()];
-            total.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
-        }
-    });
 }
 
 /// What is computed from batch sums between passes.
@@ -211,19 +196,19 @@ fn run_pass<S: Simd>(
     reverse: &Reverse<'_, S>,
     pool: &ScratchPool<'_, Scratch>,
     node: usize,
-    [inner, x, weights]: [&mut [f32]; 3],
+    [inner, x]: [&mut [f32]; 2],
+    weights: &mut GroupSums,
     sums: &mut [f64],
 ) {
     let n = reverse.forward.input.n;
-    let group = group_size(n);
-    let groups = n.div_ceil(group);
-    let [inner_image, plane, group_weights] = [inner.len() / n, x.len() / n, weights.len() / groups];
+    let (group, group_weights) = (weights.images, weights.len);
+    let [inner_image, plane] = [inner.len() / n, x.len() / n];
     let image_sums = (sums.len() / n).max(1);
     inner
         .par_chunks_mut(group * inner_image)
         .zip(x.par_chunks_mut(group * plane))
         .zip(sums.par_chunks_mut(group * image_sums))
-        .zip(weights.par_chunks_mut(group_weights))
+        .zip(weights.sums.par_chunks_mut(group_weights))
         .enumerate()
         .for_each(|(g, (((inner, x), sums), weights))| {
             let images = inner

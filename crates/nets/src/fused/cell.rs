@@ -2,10 +2,10 @@
 
 use burn::tensor::Tensor;
 use cdarts_kernels::plan::CellPlan;
-use cdarts_kernels::{Affine, CellGrads, CellInput, Channels, LANES, RunningStats};
+use cdarts_kernels::{Affine, Buffer, CellGrads, CellInput, Channels, LANES, RunningStats};
 
-use super::conv::flat;
-use super::operation::{apply, constant, host, nothing, parent};
+use super::flat::flat;
+use super::operation::{Forward, Way, apply, constant, host, nothing, parent};
 use super::{Blocked, WORKSPACE, sound};
 use crate::norm::BatchNorm;
 
@@ -59,28 +59,30 @@ pub(crate) fn run_cell(cell: FusedCell<'_>, [s0, s1]: [Blocked; 2]) -> Option<Bl
     ];
     let tensor = apply(parents, shape, |parents| {
         let arguments = Arguments { n, parents, affine, mixed, drop };
-        let mut output = vec![0.0; plan.output_len(n)];
+        let mut output = WORKSPACE.take(plan.output_len(n));
         let saved = sound(plan.forward(&WORKSPACE, &arguments.input(), &mut output));
         let (stats, c) = (saved.stats(), plan.channels());
         for (index, norm) in norms.iter().enumerate() {
             let own = index * c..(index + 1) * c;
             norm.record(&stats.mean[own.clone()], &stats.var[own]);
         }
-        let kept = output.clone();
-        let back = move |grad: &[f32], _: [bool; 6]| {
-            let mut found = arguments.parents.each_ref().map(|parent| vec![0.0; parent.values().len()]);
-            let [s0, s1, weights, mix, gain, bias] = &mut found;
+        let back = move |Way { output, grad, .. }: Way<'_, 6>| {
+            let [s0, s1, rest @ ..] = arguments.parents.each_ref().map(|parent| parent.values().len());
+            let [mut s0, mut s1] = [s0, s1].map(|len| WORKSPACE.take(len));
+            let mut rest = rest.map(|len| vec![0.0; len]);
+            let [weights, mix, gain, bias] = &mut rest;
             let grads = CellGrads {
-                s0,
-                s1,
+                s0: &mut s0,
+                s1: &mut s1,
                 weights,
                 affine: affine.then_some([&mut gain[..], &mut bias[..]]),
                 mix: mixed.then_some(&mut mix[..]),
             };
-            sound(plan.backward(&WORKSPACE, &arguments.input(), &kept, saved, grad, grads));
-            found.map(Some)
+            sound(plan.backward(&WORKSPACE, &arguments.input(), output, saved, grad, grads));
+            let [weights, mix, gain, bias] = rest.map(|values| Some(values.into()));
+            [Some(s0.into()), Some(s1.into()), weights, mix, gain, bias]
         };
-        (output, Box::new(back))
+        Forward { output: output.into(), keeps_output: true, back: Box::new(back) }
     });
     Some(Blocked { tensor, channels })
 }
@@ -115,7 +117,7 @@ fn infer(
     weights: Option<Tensor<1>>,
     norms: &[&BatchNorm],
     mixing: Option<Tensor<2>>,
-) -> Vec<f32> {
+) -> Buffer {
     let (s0, s1) = (host(s0.tensor), host(s1.tensor));
     let (weights, mixing) = (weights.map(host), mixing.map(host));
     let gains: Vec<[Vec<f32>; 2]> = norms.iter().filter_map(|norm| norm.affine_values()).collect();
@@ -133,7 +135,7 @@ fn infer(
         mix: mixing.as_ref().map(|mixing| mixing.values()),
         drop: None,
     };
-    let mut output = vec![0.0; plan.output_len(n)];
+    let mut output = WORKSPACE.take(plan.output_len(n));
     sound(plan.infer(&WORKSPACE, &input, RunningStats { mean: &mean, var: &var }, &mut output));
     output
 }

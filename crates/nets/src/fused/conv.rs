@@ -3,7 +3,8 @@
 use burn::tensor::Tensor;
 use cdarts_kernels::{Affine, LANES, NormConv, NormConvGrads, NormConvInput, RunningStats};
 
-use super::operation::{apply, constant, host, nothing, parent};
+use super::flat::flat;
+use super::operation::{Forward, Way, apply, constant, host, nothing, parent};
 use super::{Blocked, WORKSPACE, sound};
 use crate::norm::BatchNorm;
 
@@ -14,8 +15,8 @@ pub(crate) enum ConvKind {
     Pointwise,
     /// ReLU and FactorizedReduce.
     FactorizedReduce,
-    /// Dense, without ReLU: kernel, stride, padding.
-    Dense([usize; 3]),
+    /// Dense: kernel, stride and padding, and whether a ReLU comes first.
+    Dense { window: [usize; 3], relu: bool },
 }
 
 /// The operation on `x`; nothing where a norm would be over one value.
@@ -30,7 +31,7 @@ pub(crate) fn norm_conv(
     let conv = sound(match kind {
         ConvKind::Pointwise => NormConv::pointwise(from, to, size, affine),
         ConvKind::FactorizedReduce => NormConv::factorized_reduce(from, to, size, affine),
-        ConvKind::Dense(window) => NormConv::dense(from, to, size, window, false, affine),
+        ConvKind::Dense { window, relu } => NormConv::dense(from, to, size, window, relu, affine),
     });
     let [h, w] = conv.output_size();
     let channels = conv.output_channels();
@@ -39,7 +40,7 @@ pub(crate) fn norm_conv(
     if !x.tensor.device().is_autodiff() {
         let (x, weights, gains) = (host(x.tensor.clone()), host(weights), norm.affine_values());
         let (mean, var) = norm.running_values();
-        let mut output = vec![0.0; conv.output_len(n)];
+        let mut output = WORKSPACE.take(conv.output_len(n));
         let input = NormConvInput {
             n,
             x: x.values(),
@@ -59,7 +60,7 @@ pub(crate) fn norm_conv(
     };
     let parents = [parent(x.tensor.clone()), parent(weights), gain, bias];
     let tensor = apply(parents, shape, |[x, weights, gain, bias]| {
-        let mut output = vec![0.0; conv.output_len(n)];
+        let mut output = WORKSPACE.take(conv.output_len(n));
         let input = NormConvInput {
             n,
             x: x.values(),
@@ -69,7 +70,7 @@ pub(crate) fn norm_conv(
         let saved = sound(conv.forward(&WORKSPACE, &input, &mut output));
         let stats = saved.stats();
         norm.record(&stats.mean, &stats.var);
-        let back = move |grad: &[f32], wanted: [bool; 4]| {
+        let back = move |Way { grad, wanted, .. }: Way<'_, 4>| {
             let input = NormConvInput {
                 n,
                 x: x.values(),
@@ -77,23 +78,18 @@ pub(crate) fn norm_conv(
                 affine: affine.then(|| Affine { gain: gain.values(), bias: bias.values() }),
             };
             let mut grad_x = wanted[0].then(|| vec![0.0; x.values().len()]);
-            let mut grad_weights = vec![0.0; weights.values().len()];
+            let mut grad_weights = wanted[1].then(|| vec![0.0; weights.values().len()]);
             let mut grad_gain = vec![0.0; gain.values().len()];
             let mut grad_bias = vec![0.0; bias.values().len()];
             let grads = NormConvGrads {
                 x: grad_x.as_deref_mut(),
-                weights: &mut grad_weights,
+                weights: grad_weights.as_deref_mut(),
                 affine: affine.then_some([&mut grad_gain[..], &mut grad_bias[..]]),
             };
             sound(conv.backward(&WORKSPACE, &input, saved, grad, grads));
-            [grad_x, Some(grad_weights), Some(grad_gain), Some(grad_bias)]
+            [grad_x, grad_weights, Some(grad_gain), Some(grad_bias)].map(|grad| grad.map(Into::into))
         };
-        (output, Box::new(back))
+        Forward { output: output.into(), keeps_output: false, back: Box::new(back) }
     });
     Some(Blocked { tensor, channels })
-}
-
-/// Weights one behind the other.
-pub(super) fn flat(weights: Vec<Tensor<4>>) -> Tensor<1> {
-    Tensor::cat(weights.into_iter().map(|weight| weight.flatten::<1>(0, 3)).collect(), 0)
 }

@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 use cdarts_kernels::{Channels, LANES, blocked_len};
 use cdarts_kernels::{from_blocked as leave, global_pool, global_pool_backward, to_blocked as enter};
 
-use super::operation::{apply, constant, host, parent};
+use super::operation::{Forward, Way, apply, constant, host, parent};
 use super::{Blocked, sound};
 
 /// `[n, c, h, w]` → `[n, c/8, h, w, 8]`
@@ -73,6 +73,7 @@ fn linear<const D: usize, const E: usize>(
         return constant(forward(host(x).values()), shape);
     }
     apply([parent(x)], shape, |[x]| {
-        (forward(x.values()), Box::new(move |grad, [wanted]| [wanted.then(|| back(grad))]))
+        let back = move |Way { grad, wanted: [wanted], .. }: Way<'_, 1>| [wanted.then(|| back(grad).into())];
+        Forward { output: forward(x.values()).into(), keeps_output: false, back: Box::new(back) }
     })
 }

@@ -5,8 +5,10 @@
 
 mod cell;
 mod conv;
+mod flat;
 mod layout;
 mod operation;
+mod pool;
 mod upstream;
 
 use std::cell::Cell;
@@ -18,6 +20,7 @@ use cdarts_kernels::{Channels, KernelError, Workspace};
 pub(crate) use cell::{FusedCell, run_cell};
 pub(crate) use conv::{ConvKind, norm_conv};
 pub(crate) use layout::pooled;
+pub(crate) use pool::{relu_global_pool, relu_pool};
 pub(crate) use upstream::upstream;
 
 /// Buffers of all networks: they are used one after the other, and fresh memory costs more than arithmetic.

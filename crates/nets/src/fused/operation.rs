@@ -10,7 +10,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Flex};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, DType, Shape, Tensor, TensorData};
+use cdarts_kernels::Buffer;
 
 use crate::laps;
 
@@ -20,9 +21,60 @@ pub(super) type CpuAutodiff = Autodiff<Flex>;
 /// A tensor of burn's autodiff graph on the CPU.
 pub(super) type Parent = FloatTensor<CpuAutodiff>;
 
-/// Gradients of the parents from the gradient of the output; asked for those that are wanted.
-pub(super) type Derivative<const N: usize> =
-    Box<dyn FnOnce(&[f32], [bool; N]) -> [Option<Vec<f32>>; N] + Send>;
+/// Gradients of the parents.
+pub(super) type Derivative<const N: usize> = Box<dyn FnOnce(Way<'_, N>) -> [Option<Values>; N] + Send>;
+
+/// A tensor's values.
+pub(super) enum Values {
+    /// Memory of their own, which burn's operations change in place.
+    Own(Vec<f32>),
+    /// Memory of the workspace, to which it goes back: for what is only read. Burn copies it before a change.
+    Pooled(Buffer),
+}
+
+impl From<Vec<f32>> for Values {
+    fn from(values: Vec<f32>) -> Self {
+        Self::Own(values)
+    }
+}
+
+impl From<Buffer> for Values {
+    fn from(values: Buffer) -> Self {
+        Self::Pooled(values)
+    }
+}
+
+impl Values {
+    fn tensor(self, shape: impl Into<Shape>) -> FlexTensor {
+        let bytes = match self {
+            Self::Own(values) => Bytes::from_elems(values),
+            Self::Pooled(values) => {
+                Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Other)
+            }
+        };
+        FlexTensor::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
+    }
+}
+
+/// What the way back starts from.
+pub(super) struct Way<'a, const N: usize> {
+    /// What the operation gave, shared with whoever reads it; empty unless asked for.
+    pub output: &'a [f32],
+    /// Its gradient.
+    pub grad: &'a [f32],
+    /// Which parents' gradients somebody waits for.
+    pub wanted: [bool; N],
+}
+
+/// What an operation gives on its way forward.
+pub(super) struct Forward<const N: usize> {
+    /// The output's values.
+    pub output: Values,
+    /// Whether the way back reads the output.
+    pub keeps_output: bool,
+    /// The way back.
+    pub back: Derivative<N>,
+}
 
 /// A contiguous tensor on the host.
 #[derive(Clone)]
@@ -66,23 +118,23 @@ pub(super) fn host<const D: usize>(x: Tensor<D>) -> Host {
 }
 
 /// A tensor of `values`, outside the graph.
-pub(super) fn constant<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, shape)))
+pub(super) fn constant<const D: usize>(values: impl Into<Values>, shape: [usize; D]) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(values.into().tensor(shape))
 }
 
-/// The output of a function of `parents` as a tensor of the graph. `run` gets the parents' values and gives the
-/// output's and how to go back.
+/// The output of a function of `parents` as a tensor of the graph. `run` gets the parents' values.
 pub(super) fn apply<const N: usize, const D: usize>(
     parents: [Parent; N],
     shape: [usize; D],
-    run: impl FnOnce([Host; N]) -> (Vec<f32>, Derivative<N>),
+    run: impl FnOnce([Host; N]) -> Forward<N>,
 ) -> Tensor<D> {
     let shapes = parents.each_ref().map(|parent| parent.primitive().layout().shape().to_vec());
     let guards = parents.each_ref().map(Parent::node);
-    let (output, derivative) = run(parents.map(|parent| Host(parent.into_primitive().to_contiguous())));
-    let output = FlexTensor::from_data(TensorData::new(output, shape));
-    let derivative = Arc::new(Mutex::new(Some(derivative)));
-    let saved = Saved { derivative, shapes, part: laps::current() };
+    let Forward { output, keeps_output, back } =
+        run(parents.map(|parent| Host(parent.into_primitive().to_contiguous())));
+    let output = output.tensor(shape);
+    let kept = keeps_output.then(|| Host(output.clone()));
+    let saved = Saved { output: kept, back: Arc::new(Mutex::new(Some(back))), shapes, part: laps::current() };
     let prepared = SliceOperation.prepare::<NoCheckpointing>(guards).compute_bound().stateful();
     Tensor::from_primitive::<CpuAutodiff>(match prepared {
         OpsKind::Tracked(prepared) => prepared.finish(saved, output),
@@ -95,8 +147,10 @@ struct SliceOperation;
 
 #[derive(Clone)]
 struct Saved<const N: usize> {
+    /// The output, where the way back reads it.
+    output: Option<Host>,
     /// Taken by the backward pass, of which there is one.
-    derivative: Arc<Mutex<Option<Derivative<N>>>>,
+    back: Arc<Mutex<Option<Derivative<N>>>>,
     shapes: [Vec<usize>; N],
     /// The part of the step that it belongs to.
     part: Option<&'static str>,
@@ -113,14 +167,17 @@ impl<const N: usize> Backward<Flex, N> for SliceOperation {
 
     fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
-        let derivative = ops.state.derivative.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(derivative) = derivative else { return };
-        let wanted = ops.parents.each_ref().map(Option::is_some);
-        let grad = grad.as_slice::<f32>().unwrap_or_default();
-        let found = laps::way_back(ops.state.part, || derivative(grad, wanted));
+        let back = ops.state.back.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(back) = back else { return };
+        let way = Way {
+            output: ops.state.output.as_ref().map_or(&[], Host::values),
+            grad: grad.as_slice::<f32>().unwrap_or_default(),
+            wanted: ops.parents.each_ref().map(Option::is_some),
+        };
+        let found = laps::way_back(ops.state.part, || back(way));
         for ((parent, shape), values) in ops.parents.into_iter().zip(ops.state.shapes).zip(found) {
             if let (Some(parent), Some(values)) = (parent, values) {
-                grads.register::<Flex>(parent.id, FlexTensor::from_data(TensorData::new(values, shape)));
+                grads.register::<Flex>(parent.id, values.tensor(shape));
             }
         }
     }

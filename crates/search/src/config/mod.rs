@@ -7,7 +7,7 @@ mod consistency;
 mod presets;
 mod read;
 
-use cdarts_data::Halves;
+use cdarts_data::{AutoAugment, Halves};
 use cdarts_space::{ImageShape, NetworkSpec, ReductionPosition, Stem};
 use serde::{Deserialize, Serialize};
 
@@ -52,8 +52,16 @@ pub struct DataConfig {
     pub halves: Halves,
     /// Random crop after padding with so many black pixels; 0 for none.
     pub crop_padding: usize,
+    /// Least share of an image's area that a random window has, which is then scaled up; 0 for none. Published for
+    /// ImageNet: 0.08.
+    pub resized_crop: f64,
     /// Mirror every second image at random.
     pub flip: bool,
+    /// How far brightness, contrast, saturation (0 to 1) and hue (0 to 0.5) are changed at random. Published for
+    /// ImageNet: [0.4, 0.4, 0.4, 0.2].
+    pub jitter: [f64; 4],
+    /// AutoAugment's pairs of changes, found on "cifar" or "imagenet"; or "none".
+    pub autoaugment: AutoAugment,
 }
 
 /// Size of the images that networks see.
@@ -309,6 +317,8 @@ pub struct RetrainConfig {
     pub cutout: usize,
     /// Share of the target given to all classes alike.
     pub label_smoothing: f64,
+    /// Blend images and their targets in proportions from Beta(mixup, mixup); 0 for none.
+    pub mixup: f64,
 }
 
 /// Where weight decay and drop path of the retraining come from.

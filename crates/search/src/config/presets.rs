@@ -1,7 +1,7 @@
 //! Where values that a configuration does not give come from: the published CIFAR-10 recipe, once as it was run
 //! and once with its defects mended.
 
-use cdarts_data::Halves;
+use cdarts_data::{AutoAugment, Halves};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -44,7 +44,10 @@ fn corrected() -> Config {
             val_fraction: 0.1,
             halves: Halves::Stratified,
             crop_padding: 4,
+            resized_crop: 0.0,
             flip: true,
+            jitter: [0.0; 4],
+            autoaugment: AutoAugment::None,
         },
         search: SearchConfig {
             layout: Layout::Cifar,
@@ -116,6 +119,7 @@ fn corrected() -> Config {
             auxiliary_weight: 0.4,
             cutout: 16,
             label_smoothing: 0.0,
+            mixup: 0.0,
         },
         run: RunConfig { checkpoint_minutes: 10.0, journal_steps: 10 },
     }

@@ -7,6 +7,8 @@ use burn::tensor::{Int, Tensor};
 
 pub use distill::distance;
 
+use crate::networks::Batch;
+
 /// Mean cross entropy; `smoothing` is the share of the target given to all classes alike (facts 5.1).
 ///
 /// # Shapes
@@ -22,6 +24,22 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) 
     }
     let of_all = log_probabilities.mean().neg();
     of_labels.mul_scalar(1.0 - smoothing) + of_all.mul_scalar(smoothing)
+}
+
+/// The cross entropy of a batch's labels; of blended images, that of either label, each by its share (mixup).
+///
+/// # Shapes
+/// - `logits`: `[n, classes]`
+/// - returns `[1]`
+pub fn label_loss(logits: Tensor<2>, batch: &Batch, smoothing: f64) -> Tensor<1> {
+    let own = cross_entropy(logits.clone(), batch.labels.clone(), smoothing);
+    match &batch.mixed {
+        None => own,
+        Some((share, others)) => {
+            let other = cross_entropy(logits, others.clone(), smoothing);
+            own.mul_scalar(*share) + other.mul_scalar(1.0 - share)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub fn batch(seed: u64) -> Batch {
         images: Tensor::random([4, 1, 8, 8], Distribution::Normal(0.0, 1.0), &device),
         labels: Tensor::from_data(TensorData::new(classes.clone(), [4]), &device),
         classes,
+        mixed: None,
     }
 }
 

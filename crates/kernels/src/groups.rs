@@ -1,0 +1,55 @@
+//! Groups of images: what is summed over a batch is summed within each group and then over the groups, both in order.
+//! Groups, not threads, decide the order of summation: the same bits for any number of threads.
+
+use rayon::prelude::*;
+
+use crate::workspace::{Buffer, Workspace};
+
+/// Most groups a batch is cut into.
+const MAX_GROUPS: usize = 32;
+/// Groups that there are at least, where there are so many images: what keeps eight threads busy.
+const MIN_GROUPS: usize = 8;
+/// Floats that all groups' sums may take before there are fewer groups. A group of its own for each of 32 images of a
+/// search cell with 64 channels would be 60 MB to clear, fill and add up.
+const MAX_SUMS: usize = 4 << 20;
+
+/// Images in each group of a batch of which nothing large is summed.
+pub(crate) const fn group_size(n: usize) -> usize {
+    n.div_ceil(MAX_GROUPS)
+}
+
+/// Sums over a batch, such as gradients of weights: one set a group.
+pub(crate) struct GroupSums {
+    /// Images in each group.
+    pub images: usize,
+    /// All groups' sums.
+    pub sums: Buffer,
+    /// Values in each group's sums.
+    pub len: usize,
+}
+
+impl GroupSums {
+    /// Zeros for `n` images, `len` for each group.
+    pub fn zeros(workspace: &Workspace, n: usize, len: usize) -> Self {
+        let groups = (MAX_SUMS / len.max(1)).clamp(MIN_GROUPS, MAX_GROUPS);
+        let images = n.div_ceil(groups);
+        let mut sums = workspace.take(n.div_ceil(images) * len);
+        sums.par_chunks_mut(len.max(1)).for_each(|sums| sums.fill(0.0));
+        Self { images, sums, len }
+    }
+
+    /// Adds the later groups' sums to the first's.
+    pub fn total(&mut self) -> &[f32] {
+        const STRETCH: usize = 4096;
+        let (total, rest) = self.sums.split_at_mut(self.len);
+        if self.len > 0 {
+            total.par_chunks_mut(STRETCH).enumerate().for_each(|(i, total)| {
+                for group in rest.chunks_exact(self.len) {
+                    let part = &group[i * STRETCH..][..total.len()];
+                    total.iter_mut().zip(part).for_each(|(sum, &part)| *sum += part);
+                }
+            });
+        }
+        total
+    }
+}
