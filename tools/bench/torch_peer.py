@@ -26,7 +26,8 @@ EPILOG = """names:
 For all of them: f32; batch norms use the batch's statistics and keep running ones. Times are of whole
 steps, the clearing of gradients included, after a warm-up step that is not counted.
 - cell and the single operations: gradients of the inputs, all weights and (cell) the architecture weights,
-  from a given gradient of the output. Pools have no norm, as in CDARTS. `dense` has no ReLU before it.
+  from a given gradient of the output. Pools have no norm, as in CDARTS. `dense` has no ReLU before it,
+  and an affine norm, as in stems.
 - joint-step: the evaluation network has 20 cells (7, 7, 6) of the genotype that was found on CIFAR-10; both
   networks share the stem, two frozen heads and the learned stage mixture. Part A: cross entropies, T^2
   times smooth L1, and penalty on one batch; backward, clip, SGD and Adam. Part B: cross entropy of the
@@ -176,7 +177,8 @@ def main():
         return check()
     base = peak_mb()
     torch.manual_seed(0)
-    times = measure(PREPARE[options.name](Setting(options)), options.steps)
+    setting = Setting(options)
+    times = measure(PREPARE[options.name](setting), options.steps)
     result = {
         "name": options.name,
         "channels": options.channels,
@@ -185,6 +187,7 @@ def main():
         "layout": options.layout,
         "skip_none": options.skip_none,
         "threads": torch.get_num_threads(),
+        "params": setting.params,
         "ms": times,
         "median_ms": statistics.median(times),
         "peak_mb": peak_mb(),

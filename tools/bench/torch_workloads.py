@@ -12,6 +12,7 @@ class Setting:
     def __init__(self, options):
         self.channels, self.size, self.batch = options.channels, options.size, options.batch
         self.skip_none = options.skip_none
+        self.params = 0
         self.format = torch.channels_last if options.layout == "channels-last" else torch.contiguous_format
 
     def tensor(self, channels, size=None):
@@ -20,6 +21,8 @@ class Setting:
         return torch.randn(self.batch, channels, size, size).contiguous(memory_format=self.format)
 
     def module(self, module):
+        """A module that the workload trains, in the layout; its parameters are counted."""
+        self.params += sum(p.numel() for p in module.parameters())
         return module.train().to(memory_format=self.format)
 
     def batch_of_images(self):
@@ -59,13 +62,13 @@ def operation(name):
 
 
 def dense(channels):
-    return nn.Sequential(networks.conv(channels, channels, 3, 1, 1), networks.norm(channels, False))
+    return nn.Sequential(networks.conv(channels, channels, 3, 1, 1), networks.norm(channels, True))
 
 
 def cell(setting):
     shape = networks.CellShape(3 * setting.channels, 3 * setting.channels, setting.channels)
     searched = setting.module(networks.SearchCell(shape, setting.skip_none))
-    arch = networks.ArchWeights()
+    arch = setting.module(networks.ArchWeights())
     inputs = [setting.tensor(3 * setting.channels).requires_grad_() for _ in range(2)]
     return gradient_step([searched, arch], inputs, lambda: searched(*inputs, arch.mixing(arch.normal)))
 
@@ -87,7 +90,7 @@ def classify_step(modules, logits, setting):
 def supernet(setting):
     stem = setting.module(networks.stem(3 * setting.channels))
     supernet = setting.module(networks.Supernet(setting.channels, skip_none=setting.skip_none))
-    arch = networks.ArchWeights()
+    arch = setting.module(networks.ArchWeights())
     return classify_step([stem, supernet, arch], lambda images: supernet(stem(images), arch)[1], setting)
 
 

@@ -134,6 +134,24 @@ pub enum CliError {
         wanted: String,
     },
 
+    // Benchmarks
+    /// Work that cannot fit into the machine's memory.
+    #[error("the work needs more than {} MB of memory; this machine has {} MB", .needed >> 20, .there >> 20)]
+    BeyondMemory {
+        /// Bytes, at least.
+        needed: u64,
+        /// The machine's bytes.
+        there: u64,
+    },
+    /// A step that ended in something else than a number.
+    #[error("step {step} of the work gave {value}, which is not a finite number")]
+    StepNotFinite {
+        /// The step; 0 is the one that warms up.
+        step: usize,
+        /// Its result.
+        value: f64,
+    },
+
     // Input and output
     /// The operating system refused; its message carries the path.
     #[error(transparent)]
@@ -208,6 +226,8 @@ impl CliError {
                      (retrain.epochs = 0), train what it found: `cdarts retrain {run}`"
                 ));
             }
+            Self::BeyondMemory { .. } => "ask for less by --batch, --channels or --size",
+            Self::StepNotFinite { .. } => "time fewer steps by --steps; real images train without this",
             Self::ImagesMoved { .. } => "name the place where they are now with --data PATH",
             Self::Search(SearchError::OtherData { .. }) => {
                 "`labels.txt` in the run's bundle lists the classes; class folders need the same names"
@@ -229,6 +249,7 @@ impl CliError {
             | Self::LayoutOfOtherSpace { .. }
             | Self::OneNumberOfCells { .. }
             | Self::NoCycle { .. }
+            | Self::BeyondMemory { .. }
             | Self::PathNotUtf8 { .. }
             | Self::ConfigFile(_)
             | Self::OtherConfiguration { .. }

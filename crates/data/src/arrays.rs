@@ -35,6 +35,9 @@ const MAX_EXACT: f64 = 9_007_199_254_740_992.0;
 /// Number of axes at most.
 pub(crate) const MAX_AXES: usize = 32;
 
+/// Takes values from a place on.
+type Sink<'a, T> = dyn FnMut(usize, &[T]) -> Result<(), DataError> + 'a;
+
 /// Which axis of images `[n, …]` is that of the channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -213,7 +216,7 @@ impl Array {
     }
 
     /// Hands `sink` the bytes of one row after another: of all values that share the first index.
-    fn rows(&self, sink: &mut dyn FnMut(usize, &[u8]) -> Result<(), DataError>) -> Result<(), DataError> {
+    fn rows(&self, sink: &mut Sink<'_, u8>) -> Result<(), DataError> {
         let expected = self.header.bytes().unwrap_or(u64::MAX);
         let row = (expected / (self.len().max(1) as u64)) as usize;
         self.place.read(|reader| {
@@ -240,7 +243,7 @@ impl Array {
     }
 
     /// As [`Array::rows`], in numbers.
-    fn values(&self, sink: &mut dyn FnMut(usize, &[f64]) -> Result<(), DataError>) -> Result<(), DataError> {
+    fn values(&self, sink: &mut Sink<'_, f64>) -> Result<(), DataError> {
         let ArrayHeader { element, big_endian, .. } = self.header;
         let mut values = Vec::new();
         self.rows(&mut |index, bytes| {

@@ -313,7 +313,7 @@ impl<'a> Machine<'a> {
     fn set(&mut self, items: Vec<Id>) -> Result<(), String> {
         let &id = self.stack.last().ok_or(EMPTY)?;
         match &mut self.values[id] {
-            Value::Dictionary(pairs) if items.len() % 2 == 0 => {
+            Value::Dictionary(pairs) if items.len().is_multiple_of(2) => {
                 pairs.extend(items.chunks_exact(2).map(|pair| (pair[0], pair[1])));
                 Ok(())
             }

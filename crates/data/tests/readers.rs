@@ -272,7 +272,7 @@ fn unseen_data_folders_of_any_channels_and_sides() {
                 .with(&format!("{part}_x.npy"), &npy("|u1", &[n, a, b, c], &values))
                 .with(&format!("{part}_y.npy"), &npy("<i8", &[n], &labels))
         });
-        let dataset = load_at(&place.with("metadata", b"{}").path().to_owned());
+        let dataset = load_at(place.with("metadata", b"{}").path());
         let dataset = dataset.unwrap();
         let ImageShape { channels, height, width } = dataset.shape;
         assert_eq!([channels, height, width], expected, "{shape:?}");

@@ -7,12 +7,14 @@
 
 pub mod arch;
 pub mod bank;
+pub mod bench;
 pub mod cell;
 pub mod conv;
 pub mod evalnet;
 pub mod fused;
 pub mod head;
 pub mod init;
+pub mod laps;
 pub mod mixed;
 pub mod norm;
 pub mod ops;

@@ -37,7 +37,8 @@ pub struct ImagenetStem {
 }
 
 impl ConvNorm {
-    fn new(shape: ConvShape, init: &mut Initialiser) -> Self {
+    /// Freshly initialised.
+    pub(crate) fn new(shape: ConvShape, init: &mut Initialiser) -> Self {
         Self { conv: Conv::new(shape, init), norm: BatchNorm::new(shape.out_channels, true, init) }
     }
 
@@ -46,7 +47,7 @@ impl ConvNorm {
     }
 
     /// As [`Self::forward`] for a 3×3 convolution of stride 1, in the layout that `x` has.
-    fn forward_state(&self, x: State) -> State {
+    pub(crate) fn forward_state(&self, x: State) -> State {
         if let State::Blocked(x) = &x
             && let Some(y) = norm_conv(
                 x,

@@ -4,6 +4,7 @@
 //! [`config`] holds every choice, [`schedule`] the order of phases, [`step`] what one step does, [`run`] a whole
 //! run with its journal and checkpoints.
 
+pub mod bench;
 pub mod bundle;
 pub mod check;
 pub mod config;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use burn::tensor::{Gradients, Tensor};
-use cdarts_nets::Features;
+use burn::tensor::Tensor;
+use cdarts_nets::laps::part;
+use cdarts_nets::{Features, State};
 
 use crate::config::Config;
 use crate::grads::GradBuffer;
@@ -62,12 +63,17 @@ impl SearchState {
     /// Trains the search network alone: cross entropy of its final logits.
     pub fn warm_supernet(&mut self, weight: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
-        Optimisers::prepare(&[Owner::Supernet], &self.nets, &mut self.grads, &config.search);
-        let (loss, logits) = self.nets.search_label_loss(weight);
-        report.term("supernet_classify", &loss);
-        report.accuracy("supernet", weight, &logits);
+        self.prepare(&[Owner::Supernet], config);
+        let stem = self.stem(weight);
+        let features = part("search network", || self.nets.search_features(stem));
+        let loss = part("losses", || {
+            let loss = cross_entropy(features.logits.clone(), weight.labels.clone(), 0.0);
+            report.term("supernet_classify", &loss);
+            report.accuracy("supernet", weight, &features.logits);
+            loss
+        });
         if report.non_finite().is_none() {
-            self.backward(loss.backward());
+            self.backward(loss);
             self.step(&[Owner::Supernet], rates, config);
         }
         report
@@ -76,14 +82,14 @@ impl SearchState {
     /// Trains the evaluation network alone: cross entropy of its final logits.
     pub fn warm_eval(&mut self, arch: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
-        Optimisers::prepare(&[Owner::Eval], &self.nets, &mut self.grads, &config.search);
-        let stem = self.nets.stem.forward(arch.images.clone());
+        self.prepare(&[Owner::Eval], config);
+        let stem = self.stem(arch);
         let Some(Features { logits, .. }) = self.nets.eval_features(stem) else { return report };
         let loss = cross_entropy(logits.clone(), arch.labels.clone(), 0.0);
         report.term("eval_classify", &loss);
         report.accuracy("eval", arch, &logits);
         if report.non_finite().is_none() {
-            self.backward(loss.backward());
+            self.backward(loss);
             self.step(&[Owner::Eval], rates, config);
         }
         report
@@ -101,17 +107,20 @@ impl SearchState {
         config: &Config,
     ) -> StepReport {
         let mut report = StepReport::default();
-        Optimisers::prepare(&[Owner::Eval, Owner::Arch], &self.nets, &mut self.grads, &config.search);
-        let stem = self.nets.stem.forward(arch.images.clone());
-        let search = self.nets.search_features(stem.clone());
-        let Some(eval) = self.nets.eval_features(stem) else { return report };
-        report.accuracy("eval", arch, &eval.logits);
-        let loss = JointLoss::new(&self.nets, search, eval, &arch.labels, penalty_weight, config);
-        loss.terms().for_each(|(name, term)| report.term(name, term));
+        self.prepare(&[Owner::Eval, Owner::Arch], config);
+        let stem = self.stem(arch);
+        let search = part("search network", || self.nets.search_features(stem.clone()));
+        let Some(eval) = part("evaluation network", || self.nets.eval_features(stem)) else { return report };
+        let loss = part("losses", || {
+            report.accuracy("eval", arch, &eval.logits);
+            let loss = JointLoss::new(&self.nets, search, eval, &arch.labels, penalty_weight, config);
+            loss.terms().for_each(|(name, term)| report.term(name, term));
+            loss.total
+        });
         if report.non_finite().is_some() {
             return report;
         }
-        self.backward(loss.total.backward());
+        self.backward(loss);
         self.step(&[Owner::Eval, Owner::Arch], rates, config);
 
         let part_b = self.warm_supernet(weight, rates, config);
@@ -120,8 +129,19 @@ impl SearchState {
         report
     }
 
-    fn backward(&mut self, mut fresh: Gradients) {
-        self.grads.absorb(&mut fresh, &self.nets.all());
+    fn prepare(&mut self, owners: &[Owner], config: &Config) {
+        part("gradients between steps", || {
+            Optimisers::prepare(owners, &self.nets, &mut self.grads, &config.search);
+        });
+    }
+
+    fn stem(&self, batch: &Batch) -> [State; 2] {
+        part("stem", || self.nets.stem.forward(batch.images.clone()))
+    }
+
+    fn backward(&mut self, loss: Tensor<1>) {
+        let mut fresh = part("rest of the backward pass", || loss.backward());
+        part("gradients between steps", || self.grads.absorb(&mut fresh, &self.nets.all()));
     }
 
     /// Clips and steps. Over all parameters the norm is taken once, before the first step, as published.
@@ -131,16 +151,18 @@ impl SearchState {
             ClipScope::AllParameters => &owners[..1],
             ClipScope::PerOptimiser => owners,
         };
-        for &owner in clipped {
-            Optimisers::clip(owner, &self.nets, &mut self.grads, &config.search);
-        }
+        part("clipping", || {
+            for &owner in clipped {
+                Optimisers::clip(owner, &self.nets, &mut self.grads, &config.search);
+            }
+        });
         for &owner in owners {
             let lr = match owner {
                 Owner::Supernet => rates.supernet,
                 Owner::Eval => rates.eval,
                 Owner::Arch => rates.arch,
             };
-            self.optimisers.step(owner, lr, &mut self.nets, &mut self.grads);
+            part("optimisers", || self.optimisers.step(owner, lr, &mut self.nets, &mut self.grads));
         }
     }
 }

@@ -56,6 +56,29 @@ pub fn search_network(plan: &NetworkPlan) -> Cost {
     cost
 }
 
+/// Cost of one cell of the search network.
+pub fn search_cell(cell: &CellPlan) -> Cost {
+    let mut cost = Cost::default();
+    mixed_cell(&mut cost, "cell", cell);
+    cost
+}
+
+/// Cost of an operation by itself, its batch norms without scale and shift; `size` is that of the output.
+pub fn single_operation(op: Op, channels: usize, size: [usize; 2], strided: bool) -> Cost {
+    let mut cost = Cost::default();
+    let [height, width] = size;
+    cost.push(op.to_string(), op_work(op, channels, size, strided, false), [channels, height, width]);
+    cost
+}
+
+/// Cost of a dense convolution that keeps the size, with an affine norm.
+pub fn dense_convolution(channels: usize, kernel: usize, size: [usize; 2]) -> Cost {
+    let mut cost = Cost::default();
+    let work = conv(channels, channels, [kernel, kernel], size).with_norm(channels, true);
+    cost.push(format!("conv_{kernel}x{kernel}"), work, [channels, size[0], size[1]]);
+    cost
+}
+
 /// Cost of the network that `genotypes` (one for all stages, or one for each) describe, with stem and
 /// classifier, without auxiliary head. `affine` says whether the cells' batch norms have scale and shift: no
 /// during the search, yes when retrained.
@@ -118,14 +141,17 @@ pub fn weight_bank(plan: &NetworkPlan) -> Cost {
 fn candidates(cost: &mut Cost, plan: &NetworkPlan) {
     for (s, stage) in plan.stages.iter().enumerate() {
         for (c, cell) in stage.cells.iter().enumerate() {
-            let at = format!("stages.{s}.cells.{c}");
-            preprocessing(cost, &at, cell, false);
-            for node in 0..NODES {
-                for source in 0..node + 2 {
-                    for op in Op::ALL {
-                        operation(cost, &at, cell, node, Edge { op, source }, false);
-                    }
-                }
+            mixed_cell(cost, &format!("stages.{s}.cells.{c}"), cell);
+        }
+    }
+}
+
+fn mixed_cell(cost: &mut Cost, at: &str, cell: &CellPlan) {
+    preprocessing(cost, at, cell, false);
+    for node in 0..NODES {
+        for source in 0..node + 2 {
+            for op in Op::ALL {
+                operation(cost, at, cell, node, Edge { op, source }, false);
             }
         }
     }

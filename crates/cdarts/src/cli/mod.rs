@@ -1,6 +1,7 @@
 //! The command line (design section 9). A doc comment here is a help text: its first line the short one.
 
 mod ablate;
+mod bench;
 mod check;
 mod completions;
 mod config;
@@ -58,6 +59,7 @@ pub enum Command {
     Ablate(ablate::AblateArgs),
     Data(data::DataArgs),
     Check(check::CheckArgs),
+    Bench(bench::BenchArgs),
     Config(config::ConfigArgs),
     Completions(completions::CompletionsArgs),
 }
@@ -79,6 +81,7 @@ impl Command {
             Self::Ablate(args) => args.run(),
             Self::Data(args) => args.run(),
             Self::Check(args) => args.run(),
+            Self::Bench(args) => args.run(),
             Self::Config(args) => args.run(),
             Self::Completions(args) => args.run(),
         }

@@ -122,6 +122,24 @@ fn genotypes() {
 }
 
 #[test]
+fn benchmarks() {
+    let workplace = Workplace::new();
+    let calls: &[&[&str]] = &[
+        &["bench", "joint-stp"],
+        &["bench", "cell", "--channels", "0"],
+        &["bench", "cell", "--size", "big"],
+        &["bench", "cell", "--batch", "-1"],
+        &["bench", "cell", "--steps", "0"],
+        &["bench", "supernet", "--size", "4"],
+        &["bench", "joint-step", "--size", "7"],
+    ];
+    insta::assert_snapshot!("bad-benchmarks", all_told(&workplace, calls));
+    let vast = workplace.call(&["bench", "cell", "--channels", "65536", "--size", "65536"]);
+    assert_eq!(vast.code, Some(2));
+    assert!(vast.stderr.contains("MB of memory") && vast.stderr.contains("--batch"), "{}", vast.stderr);
+}
+
+#[test]
 fn cells_and_tables_of_nas_bench_201() {
     let workplace = Workplace::new();
     let cell = "|nor_conv_3x3~0|+|none~0|none~1|+|none~0|none~1|skip_connect~2|";

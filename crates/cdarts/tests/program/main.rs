@@ -6,6 +6,7 @@
 
 mod ablation;
 mod bad_input;
+mod bench;
 mod data;
 mod documents;
 #[path = "../../../data/tests/support/mod.rs"]

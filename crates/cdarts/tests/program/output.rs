@@ -8,7 +8,7 @@ use crate::images;
 use crate::invoke::{Workplace, finished};
 use crate::tiny_run::{arguments, search, unbroken};
 
-const COMMANDS: [&str; 12] = [
+const COMMANDS: [&str; 13] = [
     "search",
     "retrain",
     "eval",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 12] = [
     "ablate",
     "data",
     "check",
+    "bench",
     "config",
     "completions",
 ];

@@ -9,6 +9,7 @@ mod flat;
 mod layout;
 mod operation;
 mod pool;
+mod upstream;
 
 use std::cell::Cell;
 use std::sync::LazyLock;
@@ -20,6 +21,7 @@ pub(crate) use cell::{FusedCell, run_cell};
 pub(crate) use conv::{ConvKind, norm_conv};
 pub(crate) use layout::pooled;
 pub(crate) use pool::{relu_global_pool, relu_pool};
+pub(crate) use upstream::upstream;
 
 /// Buffers of all networks: they are used one after the other, and fresh memory costs more than arithmetic.
 static WORKSPACE: LazyLock<Workspace> = LazyLock::new(Workspace::new);

@@ -13,7 +13,10 @@ use burn::backend::{Autodiff, Flex};
 use burn::tensor::{AllocationProperty, Bytes, DType, Shape, Tensor, TensorData};
 use cdarts_kernels::Buffer;
 
-type CpuAutodiff = Autodiff<Flex>;
+use crate::laps;
+
+/// The CPU backend with its graph.
+pub(super) type CpuAutodiff = Autodiff<Flex>;
 
 /// A tensor of burn's autodiff graph on the CPU.
 pub(super) type Parent = FloatTensor<CpuAutodiff>;
@@ -83,6 +86,11 @@ impl Host {
         // Every tensor here is contiguous and of 32-bit floats by construction.
         self.0.as_slice::<f32>().unwrap_or_default()
     }
+
+    /// The tensor.
+    pub fn into_inner(self) -> FlexTensor {
+        self.0
+    }
 }
 
 /// A tensor's place in the graph.
@@ -126,7 +134,7 @@ pub(super) fn apply<const N: usize, const D: usize>(
         run(parents.map(|parent| Host(parent.into_primitive().to_contiguous())));
     let output = output.tensor(shape);
     let kept = keeps_output.then(|| Host(output.clone()));
-    let saved = Saved { output: kept, back: Arc::new(Mutex::new(Some(back))), shapes };
+    let saved = Saved { output: kept, back: Arc::new(Mutex::new(Some(back))), shapes, part: laps::current() };
     let prepared = SliceOperation.prepare::<NoCheckpointing>(guards).compute_bound().stateful();
     Tensor::from_primitive::<CpuAutodiff>(match prepared {
         OpsKind::Tracked(prepared) => prepared.finish(saved, output),
@@ -144,6 +152,8 @@ struct Saved<const N: usize> {
     /// Taken by the backward pass, of which there is one.
     back: Arc<Mutex<Option<Derivative<N>>>>,
     shapes: [Vec<usize>; N],
+    /// The part of the step that it belongs to.
+    part: Option<&'static str>,
 }
 
 impl<const N: usize> Debug for Saved<N> {
@@ -159,11 +169,12 @@ impl<const N: usize> Backward<Flex, N> for SliceOperation {
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
         let back = ops.state.back.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(back) = back else { return };
-        let found = back(Way {
+        let way = Way {
             output: ops.state.output.as_ref().map_or(&[], Host::values),
             grad: grad.as_slice::<f32>().unwrap_or_default(),
             wanted: ops.parents.each_ref().map(Option::is_some),
-        });
+        };
+        let found = laps::way_back(ops.state.part, || back(way));
         for ((parent, shape), values) in ops.parents.into_iter().zip(ops.state.shapes).zip(found) {
             if let (Some(parent), Some(values)) = (parent, values) {
                 grads.register::<Flex>(parent.id, values.tensor(shape));

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Int, Tensor};
 use cdarts_nets::Features;
+use cdarts_nets::laps::part;
 
 use super::{cross_entropy, distance};
 use crate::config::Config;
@@ -61,7 +62,8 @@ impl JointLoss {
 }
 
 fn distillation(nets: &SearchNets, search: Features, eval: Features, config: &Config) -> Tensor<1> {
-    let (search, eval) = (nets.heads.forward(search), nets.heads.forward(eval));
+    let [search, eval] =
+        [search, eval].map(|features| part("distillation heads", || nets.heads.forward(features)));
     let teacher = nets.ensemble(&eval, config);
     let teacher = if config.search.detach_teacher { teacher.detach() } else { teacher };
     distance(nets.ensemble(&search, config), teacher, &config.search)
