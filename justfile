@@ -32,3 +32,7 @@ audit:
 # Everything that decides whether a change is good
 ci:
     bash .ci/run
+
+# Run the kernels' tests under AddressSanitizer
+sanitize *options:
+    tools/sanitize {{ options }}

@@ -161,12 +161,12 @@ impl CellWeights {
     /// returns `[14, 8]`
     pub fn mixing(&self) -> Tensor<2> {
         let alpha = self.alpha.val();
-        let device = alpha.device();
+        let like = (&alpha.device(), alpha.dtype());
         let by_node = (0..NODES).map(|node| {
             let edges = edges_of(node);
             match &self.beta {
                 Some(beta) => softmax(beta.val().slice([edges]), 0),
-                None => Tensor::full([edges.len()], 1.0 / edges.len() as f64, &device),
+                None => Tensor::full([edges.len()], 1.0 / edges.len() as f64, like),
             }
         });
         let edge_weights: Tensor<1> = Tensor::cat(by_node.collect(), 0);
@@ -185,10 +185,10 @@ impl CellWeights {
     }
 
     fn weight_free_l1(&self) -> Tensor<1> {
-        let device = self.alpha.val().device();
+        let alpha = self.alpha.val();
         let mask: [f32; Op::COUNT] = Op::ALL.map(|op| if op.is_weight_free() { 1.0 } else { 0.0 });
-        let mask = Tensor::<1>::from_floats(mask, &device).reshape([1, Op::COUNT as i32]);
-        self.alpha.val().abs().mul(mask).sum()
+        let mask = Tensor::<1>::from_data(mask, (&alpha.device(), alpha.dtype()));
+        alpha.abs().mul(mask.reshape([1, Op::COUNT as i32])).sum()
     }
 }
 

@@ -47,9 +47,10 @@ impl BatchNorm {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [n, c, h, w] = x.dims();
         let device = x.device();
+        let like = (&device, x.dtype());
         let (gamma, beta) = match &self.affine {
             Some(affine) => (affine.gamma.val(), affine.beta.val()),
-            None => (Tensor::ones([c], &device), Tensor::zeros([c], &device)),
+            None => (Tensor::ones([c], like), Tensor::zeros([c], like)),
         };
         if !device.is_autodiff() {
             let (mean, variance) = (self.running_mean.value(), self.running_variance.value());

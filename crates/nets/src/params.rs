@@ -2,7 +2,7 @@
 //! parameters.
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 /// A parameter on the host. The identity goes with the value, so that an optimiser finds its momentum again.
 #[derive(Clone, Debug)]
@@ -30,6 +30,22 @@ pub fn values<M: Module>(module: &M) -> Vec<Value> {
 /// The module with its parameters set to `values`, in its order; shapes must agree.
 pub fn with_values<M: Module>(module: M, values: &[Value]) -> M {
     module.map(&mut Writer { place: Place::default(), values: values.iter() })
+}
+
+/// The module in double precision: what gradients are checked with. It runs on burn's own operations, since the kernels
+/// are for single precision. Clones of a module share their running statistics, which become double ones with it.
+pub fn in_double_precision<M: Module>(module: M) -> M {
+    module.map(&mut Widener)
+}
+
+struct Widener;
+
+impl ModuleMapper for Widener {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let old = param.val();
+        let new = Tensor::from_data(old.to_data(), (&old.device(), DType::F64));
+        Param::initialized(param.id, new.set_require_grad(old.is_require_grad()))
+    }
 }
 
 /// Whether the visit stands at a running statistic: burn visits those like parameters.

@@ -14,7 +14,6 @@ use cdarts_kernels::plan::{self, CellPlan};
 use cdarts_kernels::{Affine, CellGrads, CellInput, Channels, Workspace, from_blocked, to_blocked};
 use cdarts_nets::arch::host_values;
 use cdarts_nets::cell::{EvalCell, SearchCell};
-use cdarts_nets::fused::on_stock_operations;
 use cdarts_nets::ops::{FactorizedReduce, Operation, ReluConvNorm};
 use cdarts_nets::{ArchWeights, EvalNet, Features, Head, Initialiser, State, Stem, Supernet};
 use cdarts_space::{
@@ -22,9 +21,7 @@ use cdarts_space::{
     Stem as StemKind, StemPlan, published,
 };
 
-use support::golden::{GRADIENT, Generator, Golden, OUTPUT, gradients, parameters};
-
-const PATHS: [&str; 2] = ["stock", "fused"];
+use support::golden::{GRADIENT, Generator, Golden, OUTPUT, PATHS, gradients, on, parameters};
 
 fn golden(name: &str) -> Golden {
     Golden::open(env!("CARGO_MANIFEST_DIR"), name)
@@ -69,11 +66,6 @@ fn compare_module<M: Module, const D: usize>(
     found.insert("input".to_owned(), host_values(x.grad(&grads).unwrap()));
     comparison.group("gradient", &found, GRADIENT);
     comparison.finish();
-}
-
-/// Runs `action` on burn's own operations or on the kernels.
-fn on<T>(path: &str, action: impl FnOnce() -> T) -> T {
-    if path == "stock" { on_stock_operations(action) } else { action() }
 }
 
 /// A case's operation and stride, where it is one of an operation, and the shape of its input.

@@ -130,6 +130,7 @@ impl SearchError {
             Self::ConfigKey { nearest: None, .. } => {
                 Some("`cdarts config show` prints every key with its value".to_owned())
             }
+            Self::ConfigType { reason, .. } => nearest_choice(reason).map(|word| format!("did you mean `{word}`?")),
             Self::Device { .. } => {
                 Some("GPU devices are Cargo features: cargo build --release --features vulkan".to_owned())
             }
@@ -147,4 +148,15 @@ impl SearchError {
             _ => None,
         }
     }
+}
+
+/// Of the choices in a message such as "unknown variant `a`, expected one of `b`, `c`", the one most like the word given.
+fn nearest_choice(reason: &str) -> Option<String> {
+    let mut words = reason.strip_prefix("unknown variant ")?.split('`').skip(1).step_by(2);
+    let given = words.next()?;
+    words
+        .map(|word| (strsim::damerau_levenshtein(word, given), word))
+        .min()
+        .filter(|(distance, word)| *distance <= 1 + word.len() / 3)
+        .map(|(_, word)| word.to_owned())
 }

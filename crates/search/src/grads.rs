@@ -1,9 +1,10 @@
 //! Gradients between a backward pass and the optimisers' steps: kept by parameter, as PyTorch keeps them, so
 //! that the published code's treatment of stale gradients can be reproduced (facts 1.7).
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use burn_optim::GradientsParams;
+use cdarts_nets::laps::part;
 
 /// One gradient a parameter.
 #[derive(Default)]
@@ -29,6 +30,8 @@ pub enum Action<'a> {
     SumSquares(&'a mut f64),
     /// Multiply its gradient.
     Scale(f64),
+    /// Add a multiple of another gradient of it.
+    Add(&'a GradBuffer, f64),
     /// Copy its gradient for an optimiser.
     Copy(&'a mut GradientsParams),
     /// Copy its gradient to the host.
@@ -64,12 +67,34 @@ impl GradBuffer {
         if limit == 0.0 {
             return;
         }
+        part("clipping", || {
+            let factor = limit / (self.norm(modules) + NORM_EPSILON);
+            if factor < 1.0 {
+                self.scale(modules, factor);
+            }
+        });
+    }
+
+    /// The common norm of the gradients of `modules`.
+    pub fn norm(&mut self, modules: &[&dyn HasGrads]) -> f64 {
         let mut squares = 0.0;
         modules.iter().for_each(|module| module.each(self, Action::SumSquares(&mut squares)));
-        let factor = limit / (squares.sqrt() + NORM_EPSILON);
-        if factor < 1.0 {
-            modules.iter().for_each(|module| module.each(self, Action::Scale(factor)));
-        }
+        squares.sqrt()
+    }
+
+    /// Adds `factor` times the gradients of `modules` that `other` holds.
+    pub fn add(&mut self, modules: &[&dyn HasGrads], other: &Self, factor: f64) {
+        modules.iter().for_each(|module| module.each(self, Action::Add(other, factor)));
+    }
+
+    /// Multiplies the gradients of `modules`.
+    pub fn scale(&mut self, modules: &[&dyn HasGrads], factor: f64) {
+        modules.iter().for_each(|module| module.each(self, Action::Scale(factor)));
+    }
+
+    /// `module`, its parameters moved by `step` times their gradients.
+    pub fn moved<M: Module>(&self, module: M, step: f64) -> M {
+        module.map(&mut Mover { held: &self.held, step })
     }
 
     /// The gradients of `module` for an optimiser's step; they stay here too.
@@ -96,6 +121,20 @@ impl GradBuffer {
 /// Added to the norm before dividing by it, as PyTorch does.
 const NORM_EPSILON: f64 = 1e-6;
 
+struct Mover<'a> {
+    held: &'a GradientsParams,
+    step: f64,
+}
+
+impl ModuleMapper for Mover<'_> {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(grad) = self.held.get::<D>(param.id) else { return param };
+        let old = param.val();
+        let new = Tensor::from_inner(old.clone().inner() + grad.mul_scalar(self.step));
+        Param::initialized(param.id, new.set_require_grad(old.is_require_grad()))
+    }
+}
+
 struct Visitor<'a, 'b> {
     held: &'a mut GradientsParams,
     action: Action<'b>,
@@ -120,12 +159,22 @@ impl ModuleVisitor for Visitor<'_, '_> {
             }
             Action::SumSquares(sum) => {
                 if let Some(grad) = held.get::<D>(param.id) {
-                    **sum += grad.into_data().iter::<f32>().map(|g| f64::from(g).powi(2)).sum::<f64>();
+                    **sum += grad.into_data().iter::<f64>().map(|g| g.powi(2)).sum::<f64>();
                 }
             }
             Action::Scale(factor) => {
                 if let Some(grad) = held.remove::<D>(param.id) {
                     held.register(param.id, grad.mul_scalar(*factor));
+                }
+            }
+            Action::Add(other, factor) => {
+                if let Some(grad) = other.held.get::<D>(param.id) {
+                    let grad = grad.mul_scalar(*factor);
+                    let sum = match held.remove::<D>(param.id) {
+                        Some(old) => old + grad,
+                        None => grad,
+                    };
+                    held.register(param.id, sum);
                 }
             }
             Action::Copy(copied) => {

@@ -6,12 +6,14 @@
 
 pub mod bench;
 pub mod bundle;
+pub mod check;
 pub mod config;
 pub mod device;
 pub mod discretise;
 mod error;
 pub mod feed;
 pub mod grads;
+pub mod method;
 pub mod networks;
 pub mod objective;
 pub mod optimisers;
@@ -23,6 +25,7 @@ pub mod scoring;
 mod state;
 pub mod step;
 pub mod transfer;
+pub mod unrolled;
 
 pub use bundle::Bundle;
 pub use config::{Config, Preset};

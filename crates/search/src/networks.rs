@@ -12,6 +12,7 @@ use cdarts_space::{NetworkPlan, StageGenotypes};
 
 use crate::config::{Config, StageEnsemble};
 use crate::grads::HasGrads;
+use crate::objective::cross_entropy;
 use crate::optimisers::Owner;
 
 /// Places below a run's seed; each gives an unrelated stream of initial values.
@@ -223,6 +224,12 @@ impl SearchNets {
             true => evalnet.forward_to(self.supernet.classifier(), stem, None),
             false => evalnet.forward(stem, None),
         })
+    }
+
+    /// Cross entropy of the search network's final logits, and these.
+    pub fn search_label_loss(&self, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
+        let Features { logits, .. } = self.search_features(self.stem.forward(batch.images.clone()));
+        (cross_entropy(logits.clone(), batch.labels.clone(), 0.0), logits)
     }
 
     fn settled_stages(&self) -> &[EvalStage] {

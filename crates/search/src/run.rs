@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use crate::SearchError;
 use crate::bundle::{self, BundleModel};
-use crate::config::Config;
+use crate::config::{Config, Method};
 use crate::discretise;
 use crate::feed::{Feed, KINDS, kind};
 use crate::networks::{Batch, SearchNets};
@@ -341,7 +341,7 @@ impl Run {
             }
             (Stage::Search(state, _), StepBatch::Pair { arch, weight }) => {
                 let rates = rates(config, plan, phase);
-                state.joint(arch, weight, rates, schedule::penalty_weight(config, phase), config)
+                state.architecture_step(arch, weight, rates, schedule::penalty_weight(config, phase), config)
             }
             (Stage::Found(state), StepBatch::One(batch) | StepBatch::Pair { weight: batch, .. }) => {
                 let epoch = phase.epoch().unwrap_or_default();
@@ -797,7 +797,13 @@ impl Pace {
             samples => samples as f64 * eval,
         };
         let (batch, found_batch) = (config.search.batch_size as f64, config.retrain.batch_size as f64);
-        let joint = (2.0 * search + eval) * batch;
+        let joint = batch
+            * match config.search.method {
+                Method::Cdarts => 2.0 * search + eval,
+                Method::DartsFirstOrder => 2.0 * search,
+                // The step ahead, its loss, the difference of two gradients, the search network.
+                Method::DartsSecondOrder => 5.0 * search,
+            };
         Self {
             work: [bank * found_batch, search * batch, eval * batch, joint, found * found_batch],
             seconds: [None; KINDS],

@@ -26,21 +26,25 @@ pub struct Plan {
     pub joint_epochs: usize,
     /// Epochs of the found network.
     pub retrain_epochs: usize,
+    /// Whether cycles have an evaluation network.
+    pub evaluation_network: bool,
 }
 
 impl Plan {
     /// The plan of a whole run.
     pub fn of(config: &Config) -> Self {
         let search = &config.search;
+        let evaluation_network = search.method.is_cyclic();
         Self {
             bank_epochs: search.bank_pretrain_epochs,
             searches: if search.one_stage { 1 } else { search.cells.len() },
             warmup_epochs: search.warmup_epochs,
             warmup_decay: search.warmup_decay,
             cycles: search.cycles,
-            eval_warmup_epochs: search.eval_warmup_epochs,
+            eval_warmup_epochs: if evaluation_network { search.eval_warmup_epochs } else { 0 },
             joint_epochs: search.joint_epochs,
             retrain_epochs: config.retrain.epochs,
+            evaluation_network,
         }
     }
 
@@ -56,6 +60,7 @@ impl Plan {
             eval_warmup_epochs: 0,
             joint_epochs: 0,
             retrain_epochs,
+            evaluation_network: false,
         }
     }
 
@@ -123,7 +128,9 @@ impl Plan {
         match phase {
             Phase::WarmSupernet { .. } => self.begins_further_search(phase),
             Phase::WarmEval { epoch, .. } => epoch == 0,
-            Phase::Joint { epoch, .. } => epoch == 0 && self.eval_warmup_epochs == 0,
+            Phase::Joint { epoch, .. } => {
+                epoch == 0 && self.eval_warmup_epochs == 0 && self.evaluation_network
+            }
             _ => false,
         }
     }
@@ -283,6 +290,7 @@ mod tests {
                     eval_warmup_epochs,
                     joint_epochs,
                     retrain_epochs,
+                    evaluation_network: true,
                 }
             },
         )

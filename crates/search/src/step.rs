@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
+use cdarts_nets::Features;
 use cdarts_nets::laps::part;
-use cdarts_nets::{Features, NetOutput, State};
 
 use crate::config::Config;
 use crate::grads::GradBuffer;
 use crate::networks::{Batch, SearchNets};
-use crate::objective::{cross_entropy, distance};
+use crate::objective::{JointLoss, cross_entropy};
 use crate::optimisers::{Optimisers, Owner};
 
 /// The learning rates of a step.
@@ -63,15 +63,10 @@ impl SearchState {
     /// Trains the search network alone: cross entropy of its final logits.
     pub fn warm_supernet(&mut self, weight: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
-        self.prepare(&[Owner::Supernet], config);
-        let stem = self.stem(weight);
-        let Features { logits, .. } = part("search network", || self.nets.search_features(stem));
-        let loss = part("losses", || {
-            let loss = cross_entropy(logits.clone(), weight.labels.clone(), 0.0);
-            report.term("supernet_classify", &loss);
-            report.accuracy("supernet", weight, &logits);
-            loss
-        });
+        Optimisers::prepare(&[Owner::Supernet], &self.nets, &mut self.grads, &config.search);
+        let (loss, logits) = self.nets.search_label_loss(weight);
+        report.term("supernet_classify", &loss);
+        report.accuracy("supernet", weight, &logits);
         if report.non_finite().is_none() {
             self.backward(loss);
             self.step(&[Owner::Supernet], rates, config);
@@ -82,8 +77,8 @@ impl SearchState {
     /// Trains the evaluation network alone: cross entropy of its final logits.
     pub fn warm_eval(&mut self, arch: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
-        self.prepare(&[Owner::Eval], config);
-        let stem = self.stem(arch);
+        Optimisers::prepare(&[Owner::Eval], &self.nets, &mut self.grads, &config.search);
+        let stem = self.nets.stem.forward(arch.images.clone());
         let Some(Features { logits, .. }) = self.nets.eval_features(stem) else { return report };
         let loss = cross_entropy(logits.clone(), arch.labels.clone(), 0.0);
         report.term("eval_classify", &loss);
@@ -107,83 +102,23 @@ impl SearchState {
         config: &Config,
     ) -> StepReport {
         let mut report = StepReport::default();
-        self.prepare(&[Owner::Eval, Owner::Arch], config);
-        let Some(loss) = self.joint_loss(arch, penalty_weight, config, &mut report) else { return report };
+        Optimisers::prepare(&[Owner::Eval, Owner::Arch], &self.nets, &mut self.grads, &config.search);
+        let stem = self.nets.stem.forward(arch.images.clone());
+        let search = self.nets.search_features(stem.clone());
+        let Some(eval) = self.nets.eval_features(stem) else { return report };
+        report.accuracy("eval", arch, &eval.logits);
+        let loss = JointLoss::new(&self.nets, search, eval, &arch.labels, penalty_weight, config);
+        loss.terms().for_each(|(name, term)| report.term(name, term));
         if report.non_finite().is_some() {
             return report;
         }
-        self.backward(loss);
+        self.backward(loss.total);
         self.step(&[Owner::Eval, Owner::Arch], rates, config);
 
         let part_b = self.warm_supernet(weight, rates, config);
         report.terms.extend(part_b.terms);
         report.accuracy.extend(part_b.accuracy);
         report
-    }
-
-    /// (CE_search + CE_eval) / a + a T² D + penalty, with a = `distill_weight`.
-    fn joint_loss(
-        &self,
-        arch: &Batch,
-        penalty_weight: f64,
-        config: &Config,
-        report: &mut StepReport,
-    ) -> Option<Tensor<1>> {
-        let nets = &self.nets;
-        let stem = self.stem(arch);
-        let search = part("search network", || nets.search_features(stem.clone()));
-        let eval = part("evaluation network", || nets.eval_features(stem))?;
-        Some(part("losses", || self.joint_terms(arch, search, eval, penalty_weight, config, report)))
-    }
-
-    fn joint_terms(
-        &self,
-        arch: &Batch,
-        search: Features,
-        eval: Features,
-        penalty_weight: f64,
-        config: &Config,
-        report: &mut StepReport,
-    ) -> Tensor<1> {
-        let nets = &self.nets;
-        report.accuracy("eval", arch, &eval.logits);
-        let search_classify = cross_entropy(search.logits.clone(), arch.labels.clone(), 0.0);
-        let eval_classify = cross_entropy(eval.logits.clone(), arch.labels.clone(), 0.0);
-        report.term("arch_classify", &search_classify);
-        report.term("eval_classify", &eval_classify);
-        let mut loss = search_classify + eval_classify;
-
-        if config.search.distill_weight > 0.0 {
-            let [search, eval] =
-                [search, eval].map(|features| part("distillation heads", || nets.heads.forward(features)));
-            let distill = self.distill(search, eval, config);
-            report.term("distill", &distill);
-            loss = loss.div_scalar(config.search.distill_weight) + distill;
-        }
-        if penalty_weight > 0.0 {
-            let repeats = if nets.arch.is_by_stage() { 1 } else { config.search.penalty_repeats };
-            let weight = penalty_weight * repeats as f64;
-            let penalty = nets.arch.weight_free_l1(nets.settled()).mul_scalar(weight);
-            report.term("penalty", &penalty);
-            loss = loss + penalty;
-        }
-        loss
-    }
-
-    fn distill(&self, search: NetOutput, eval: NetOutput, config: &Config) -> Tensor<1> {
-        let teacher = self.nets.ensemble(&eval, config);
-        let teacher = if config.search.detach_teacher { teacher.detach() } else { teacher };
-        distance(self.nets.ensemble(&search, config), teacher, &config.search)
-    }
-
-    fn prepare(&mut self, owners: &[Owner], config: &Config) {
-        part("gradients between steps", || {
-            Optimisers::prepare(owners, &self.nets, &mut self.grads, &config.search);
-        });
-    }
-
-    fn stem(&self, batch: &Batch) -> [State; 2] {
-        part("stem", || self.nets.stem.forward(batch.images.clone()))
     }
 
     fn backward(&mut self, loss: Tensor<1>) {
@@ -198,18 +133,16 @@ impl SearchState {
             ClipScope::AllParameters => &owners[..1],
             ClipScope::PerOptimiser => owners,
         };
-        part("clipping", || {
-            for &owner in clipped {
-                Optimisers::clip(owner, &self.nets, &mut self.grads, &config.search);
-            }
-        });
+        for &owner in clipped {
+            Optimisers::clip(owner, &self.nets, &mut self.grads, &config.search);
+        }
         for &owner in owners {
             let lr = match owner {
                 Owner::Supernet => rates.supernet,
                 Owner::Eval => rates.eval,
                 Owner::Arch => rates.arch,
             };
-            part("optimisers", || self.optimisers.step(owner, lr, &mut self.nets, &mut self.grads));
+            self.optimisers.step(owner, lr, &mut self.nets, &mut self.grads);
         }
     }
 }

@@ -73,7 +73,11 @@ fn student_t(freedom: usize) -> f64 {
     const Z: f64 = 1.959_964;
     match STUDENT_T.get(freedom.saturating_sub(1)) {
         Some(&t) => t,
-        None => Z + (Z.powi(3) + Z) / (4.0 * freedom as f64),
+        None => {
+            let freedom = freedom as f64;
+            let second = 5.0 * Z.powi(5) + 16.0 * Z.powi(3) + 3.0 * Z;
+            Z + (Z.powi(3) + Z) / (4.0 * freedom) + second / (96.0 * freedom * freedom)
+        }
     }
 }
 

@@ -14,7 +14,7 @@ mod upstream;
 use std::cell::Cell;
 use std::sync::LazyLock;
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{DType, Device, Tensor};
 use cdarts_kernels::{Channels, KernelError, Workspace};
 
 pub(crate) use cell::{FusedCell, run_cell};
@@ -61,9 +61,10 @@ pub struct Blocked {
 }
 
 impl State {
-    /// Moves `x` into the kernels' layout where its device is the CPU, except [`on_stock_operations`].
+    /// Moves `x` into the kernels' layout where its device is the CPU and its values have the kernels' precision,
+    /// except [`on_stock_operations`].
     pub fn new(x: Tensor<4>) -> Self {
-        if on_cpu(&x.device()) && !STOCK.get() {
+        if on_cpu(&x.device()) && x.dtype() == DType::F32 && !STOCK.get() {
             Self::Blocked(layout::to_blocked(x))
         } else {
             Self::Plain(x)

@@ -98,6 +98,7 @@ impl Operation {
 impl Zero {
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [n, c, h, w] = x.dims();
-        Tensor::zeros([n, c, h.div_ceil(self.stride), w.div_ceil(self.stride)], &x.device())
+        let shape = [n, c, h.div_ceil(self.stride), w.div_ceil(self.stride)];
+        Tensor::zeros(shape, (&x.device(), x.dtype()))
     }
 }

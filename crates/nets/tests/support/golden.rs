@@ -1,19 +1,30 @@
 //! Golden values from PyTorch: the generator that scripts and tests share (`tools/golden/values.py`), the files, and
 //! comparison with them.
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::tensor::{Gradients, Tensor, TensorData};
+use cdarts_nets::fused::on_stock_operations;
 use cdarts_nets::{arch::host_values, weights};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
+
+/// What networks are made of on the CPU: burn's own operations, or the kernels.
+pub const PATHS: [&str; 2] = ["stock", "fused"];
 
 /// Largest error of an output, relative to the largest value of its tensor.
 pub const OUTPUT: f64 = 1e-5;
 /// Largest error of a gradient, likewise.
 pub const GRADIENT: f64 = 1e-4;
+
+/// Runs `action` on one of [`PATHS`].
+pub fn on<T>(path: &str, action: impl FnOnce() -> T) -> T {
+    if path == "stock" { on_stock_operations(action) } else { action() }
+}
 
 /// The values of one seed: they depend on a name and a position only.
 #[derive(Clone, Debug)]
@@ -219,54 +230,62 @@ fn difference(found: &[f32], expected: &[f64]) -> f64 {
 
 /// The gradients of a module's parameters, by `prefix` and name.
 pub fn gradients<M: Module>(prefix: &str, module: &M, grads: &Gradients) -> BTreeMap<String, Vec<f32>> {
-    struct Visitor<'a> {
-        path: Vec<String>,
-        grads: &'a Gradients,
-        found: BTreeMap<String, Vec<f32>>,
-    }
-    impl ModuleVisitor for Visitor<'_> {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
-
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
-
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            if let Some(grad) = param.val().grad(self.grads) {
-                self.found.insert(self.path.join("."), host_values(grad));
-            }
-        }
-    }
-    let mut visitor = Visitor { path: vec![], grads, found: BTreeMap::new() };
-    module.visit(&mut visitor);
-    visitor.found.into_iter().map(|(name, grad)| (format!("{prefix}{name}"), grad)).collect()
+    let gradients = Visitor::visit(module, Some(grads)).into_iter();
+    gradients.filter_map(|one| Some((format!("{prefix}{}", one.name), one.gradient?))).collect()
 }
 
 /// A module's parameters, without running statistics, by name and in the module's order.
 pub fn parameters<M: Module>(module: &M) -> Vec<(String, TensorData)> {
-    struct Visitor {
-        path: Vec<String>,
-        found: Vec<(String, TensorData)>,
-    }
-    impl ModuleVisitor for Visitor {
-        fn enter_module(&mut self, name: &str, _: &str) {
-            self.path.push(name.to_owned());
-        }
+    let all = visited(module).into_iter().map(|one| (one.name, one.data));
+    all.filter(|(name, _)| !name.contains("running_")).collect()
+}
 
-        fn exit_module(&mut self, _: &str, _: &str) {
-            self.path.pop();
-        }
+/// A module's parameters and running statistics, in the module's order.
+pub fn visited<M: Module>(module: &M) -> Vec<Visited> {
+    Visitor::visit(module, None)
+}
 
-        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-            let name = self.path.join(".");
-            if !name.contains("running_") {
-                self.found.push((name, param.val().into_data()));
-            }
-        }
+/// A parameter or running statistic.
+#[derive(Debug)]
+pub struct Visited {
+    /// Its place in the module.
+    pub name: String,
+    /// Its identity.
+    pub id: ParamId,
+    /// Its values.
+    pub data: TensorData,
+    gradient: Option<Vec<f32>>,
+}
+
+struct Visitor<'a> {
+    path: Vec<String>,
+    grads: Option<&'a Gradients>,
+    found: Vec<Visited>,
+}
+
+impl<'a> Visitor<'a> {
+    fn visit<M: Module>(module: &M, grads: Option<&'a Gradients>) -> Vec<Visited> {
+        let mut visitor = Self { path: Vec::new(), grads, found: Vec::new() };
+        module.visit(&mut visitor);
+        visitor.found
     }
-    let mut visitor = Visitor { path: Vec::new(), found: Vec::new() };
-    module.visit(&mut visitor);
-    visitor.found
+}
+
+impl ModuleVisitor for Visitor<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.found.push(Visited {
+            name: self.path.join("."),
+            id: param.id,
+            data: param.val().into_data(),
+            gradient: self.grads.and_then(|grads| param.val().grad(grads)).map(host_values),
+        });
+    }
 }

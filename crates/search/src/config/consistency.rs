@@ -10,7 +10,7 @@ impl Config {
     pub(super) fn check_combinations(&self) -> Result<(), SearchError> {
         let search = &self.search;
         let (stages, eval_stages) = (search.cells.len(), search.eval_cells.len());
-        if !search.same_structure && stages != eval_stages {
+        if search.method.is_cyclic() && !search.same_structure && stages != eval_stages {
             let expected = format!("as many stages as search.cells, {stages}");
             return refuse("search.eval_cells", &format!("{eval_stages} stages"), &expected);
         }
@@ -29,6 +29,15 @@ impl Config {
                 "true, or search.repeat_cell = false: stages searched one after another need architecture weights \
                  of their own",
             );
+        }
+        if !search.method.is_cyclic() && !search.one_stage {
+            let expected =
+                "true, or search.method = \"cdarts\": stages that were searched are the evaluation network's";
+            return refuse("search.one_stage", "false", expected);
+        }
+        if !search.method.is_cyclic() && search.bank_pretrain_epochs > 0 {
+            let expected = "0, or search.method = \"cdarts\": the bank is the evaluation network's";
+            return refuse("search.bank_pretrain_epochs", &search.bank_pretrain_epochs.to_string(), expected);
         }
         if search.bank_pretrain_epochs > 0 && search.eval_affine {
             return refuse(
@@ -117,6 +126,14 @@ mod tests {
                 &["search.bank_pretrain_epochs=1", "search.eval_affine=true"],
                 "search.bank_pretrain_epochs = 0",
             ),
+            (
+                &["search.method=darts-first-order", "search.one_stage=false", "search.repeat_cell=false"],
+                "search.method = \"cdarts\"",
+            ),
+            (
+                &["search.method=darts-second-order", "search.bank_pretrain_epochs=1"],
+                "search.method = \"cdarts\"",
+            ),
             (&["search.eval_cells=[2,2]"], "as many stages as search.cells, 3"),
             (&["search.repeat_cell=false", "retrain.cells=[7,7]"], "as many stages as search.cells, 3"),
             (&["search.pretrained_lr_factor=-1"], "0 or more"),
@@ -127,5 +144,7 @@ mod tests {
         }
         let settings = ["search.same_structure=true".to_owned(), "search.eval_cells=[2,2]".to_owned()];
         assert!(resolve(None, &settings).is_ok());
+        let unread = ["search.method=darts-first-order".to_owned(), "search.eval_cells=[2,2]".to_owned()];
+        assert!(resolve(None, &unread).is_ok());
     }
 }

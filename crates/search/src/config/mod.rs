@@ -100,6 +100,10 @@ pub enum Layout {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
+    /// What is searched by: "cdarts", both networks in cycles; "darts-first-order" or "darts-second-order", the search
+    /// network alone, its labels and the architecture's in turns. These two read no key of the evaluation network, the
+    /// distillation or the penalty, and limit the norm of the search network's gradient only.
+    pub method: Method,
     /// Stem and place of the reductions.
     pub layout: Layout,
     /// Channels of a cell in the first stage, in both networks.
@@ -213,6 +217,25 @@ pub struct SearchConfig {
     pub sample_archs: usize,
     /// Learning rate of the evaluation network's cells as a multiple of `eval_lr` after a pre-training.
     pub pretrained_lr_factor: f64,
+}
+
+/// What a search goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Search and evaluation network jointly, in cycles.
+    Cdarts,
+    /// The search network alone; architecture weights go down the loss of the current weights.
+    DartsFirstOrder,
+    /// The search network alone; architecture weights go down the loss of the weights one step ahead.
+    DartsSecondOrder,
+}
+
+impl Method {
+    /// Whether there is an evaluation network.
+    pub fn is_cyclic(self) -> bool {
+        self == Self::Cdarts
+    }
 }
 
 /// How a learning rate changes over the search.
@@ -370,10 +393,12 @@ impl Config {
         spec(search.layout, search.init_channels, search.stem_multiplier, &search.cells, image, classes)
     }
 
-    /// The evaluation network of the search: as wide as the search network, with its own depth.
+    /// The evaluation network of the search: as wide as the search network, with its own depth. Methods without one
+    /// have the search network's depth here.
     pub fn eval_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
         let search = &self.search;
-        let cells = if search.same_structure { &search.cells } else { &search.eval_cells };
+        let as_deep = search.same_structure || !search.method.is_cyclic();
+        let cells = if as_deep { &search.cells } else { &search.eval_cells };
         spec(search.layout, search.init_channels, search.stem_multiplier, cells, image, classes)
     }
 

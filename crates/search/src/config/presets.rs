@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Auto, ClipScope, Config, DataConfig, Distance, GumbelScores, ImageSize, KlReduction, Layout, LrSchedule,
-    Regularisation, RetrainConfig, RunConfig, SearchConfig, StageEnsemble,
+    Method, Regularisation, RetrainConfig, RunConfig, SearchConfig, StageEnsemble,
 };
 
 /// A complete set of values to start from.
@@ -50,6 +50,7 @@ fn corrected() -> Config {
             autoaugment: AutoAugment::None,
         },
         search: SearchConfig {
+            method: Method::Cdarts,
             layout: Layout::Cifar,
             init_channels: 16,
             stem_multiplier: 3,

@@ -215,6 +215,11 @@ mod tests {
         );
         let unknown_word = read("[search]\ndistance = \"manhattan\"", &[]).unwrap_err();
         assert!(matches!(&unknown_word, SearchError::ConfigType { key, .. } if key == "search.distance"));
+        for (given, meant) in [("dart", "darts"), ("darts-first", "darts-first-order"), ("cdart", "cdarts")] {
+            let misspelt = read("", &[&format!("search.method={given}")]).unwrap_err();
+            assert!(misspelt.hint().is_some_and(|hint| hint.contains(meant)), "{misspelt}");
+        }
+        assert_eq!(read("", &["search.method=evolution"]).unwrap_err().hint(), None);
         let out_of_range = read("[search]\nepoch_fraction = 0.0", &[]).unwrap_err();
         assert!(
             matches!(&out_of_range, SearchError::ConfigValue { key, .. } if key == "search.epoch_fraction")
