@@ -138,17 +138,17 @@ fn single_edge(op: Op, operation: &Operation, x: &State, other: &State) -> State
     }
 }
 
-/// `[n, c, h, w]`, standard normal.
+/// `[n, c, h, w]`, standard normal, outside the graph.
 fn values(extent: Extent, mut init: Initialiser) -> Tensor<4> {
     let Extent { channels, size: [h, w], batch } = extent;
-    init.normal([batch, channels, h, w], 1.0).val().detach()
+    init.normal([batch, channels, h, w], 1.0).val().inner()
 }
 
 /// Random values whose gradient is wanted.
 fn input(extent: Extent, init: Initialiser) -> State {
     match State::new(values(extent, init)) {
-        State::Plain(x) => State::Plain(x.require_grad()),
-        State::Blocked(x) => State::Blocked(Blocked { tensor: x.tensor.require_grad(), ..x }),
+        State::Plain(x) => State::Plain(x.autodiff().require_grad()),
+        State::Blocked(x) => State::Blocked(Blocked { tensor: x.tensor.autodiff().require_grad(), ..x }),
     }
 }
 

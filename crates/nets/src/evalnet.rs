@@ -10,6 +10,7 @@ use crate::conv::Linear;
 use crate::fused::State;
 use crate::head::Head;
 use crate::init::Initialiser;
+use crate::laps::part;
 use crate::output::Features;
 use crate::stem::Stem;
 
@@ -73,6 +74,15 @@ impl EvalNet {
 
     /// As [`Self::forward`], read by another network's classifier.
     pub fn forward_to(
+        &self,
+        classifier: &Linear,
+        stem: [State; 2],
+        drop_path: Option<&mut DropPath>,
+    ) -> Features {
+        part("evaluation network", || self.features(classifier, stem, drop_path))
+    }
+
+    fn features(
         &self,
         classifier: &Linear,
         stem: [State; 2],

@@ -9,6 +9,7 @@ use cdarts_space::HeadPlan;
 use crate::conv::{Conv, ConvShape, Linear};
 use crate::fused::{Blocked, ConvKind, State, norm_conv, relu_global_pool, relu_pool};
 use crate::init::Initialiser;
+use crate::laps::part;
 use crate::norm::BatchNorm;
 
 /// ReLU, average pooling, 1×1 convolution, norm, ReLU, 2×2 convolution, norm, ReLU, global average, linear.
@@ -43,6 +44,10 @@ impl Head {
     /// # Shapes
     /// `[n, c, h, w]` → `[n, classes]`
     pub fn forward(&self, x: State) -> Tensor<2> {
+        part("heads", || self.logits(x))
+    }
+
+    fn logits(&self, x: State) -> Tensor<2> {
         if let State::Blocked(x) = &x
             && let Some(features) = self.fused_features(x.clone())
         {

@@ -8,6 +8,7 @@ use cdarts_space::{Stem as StemKind, StemPlan};
 use crate::conv::{Conv, ConvShape};
 use crate::fused::{ConvKind, State, norm_conv};
 use crate::init::Initialiser;
+use crate::laps::part;
 use crate::norm::BatchNorm;
 
 /// A stem of one of the published layouts; its batch norms are affine.
@@ -81,7 +82,7 @@ impl Stem {
     /// `[n, channels, h, w]` → the states of the two cells before the first, `[n, c, h', w']` each; with the
     /// ImageNet stem the older one is twice the newer one's size.
     pub fn forward(&self, x: Tensor<4>) -> [State; 2] {
-        match self {
+        part("stem", || match self {
             Self::Cifar(stem) => {
                 let state = stem.forward_state(State::new(x));
                 [state.clone(), state]
@@ -96,6 +97,6 @@ impl Stem {
                 let state = State::new(module::max_pool2d(relu(stem.forward(x)), pool));
                 [state.clone(), state]
             }
-        }
+        })
     }
 }

@@ -9,6 +9,7 @@ use crate::conv::Linear;
 use crate::evalnet::{EvalNet, EvalStage};
 use crate::fused::State;
 use crate::init::Initialiser;
+use crate::laps::part;
 use crate::output::Features;
 
 /// The search network without its stem, which it shares with the evaluation network. Built from the evaluation
@@ -50,6 +51,10 @@ impl Supernet {
     /// As [`Self::forward`], with the first stages replaced by `settled` ones of the evaluation network: where stages
     /// are searched one after another (facts 1.3).
     pub fn forward_behind(&self, settled: &[EvalStage], stem: [State; 2], arch: &ArchWeights) -> Features {
+        part("search network", || self.features(settled, stem, arch))
+    }
+
+    fn features(&self, settled: &[EvalStage], stem: [State; 2], arch: &ArchWeights) -> Features {
         let mixing = arch.mixing();
         let mut states = stem;
         let mut stages = Vec::with_capacity(self.stages.len());

@@ -4,6 +4,7 @@
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use burn_optim::GradientsParams;
+use cdarts_nets::laps::part;
 
 /// One gradient a parameter.
 #[derive(Default)]
@@ -66,10 +67,12 @@ impl GradBuffer {
         if limit == 0.0 {
             return;
         }
-        let factor = limit / (self.norm(modules) + NORM_EPSILON);
-        if factor < 1.0 {
-            self.scale(modules, factor);
-        }
+        part("clipping", || {
+            let factor = limit / (self.norm(modules) + NORM_EPSILON);
+            if factor < 1.0 {
+                self.scale(modules, factor);
+            }
+        });
     }
 
     /// The common norm of the gradients of `modules`.

@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn_optim::decay::WeightDecayConfig;
 use burn_optim::momentum::MomentumConfig;
 use burn_optim::{AdamConfig, ModuleOptimizer, SgdConfig};
+use cdarts_nets::laps::part;
 
 use crate::config::{ClipScope, SearchConfig};
 use crate::grads::GradBuffer;
@@ -69,13 +70,17 @@ impl Optimisers {
     /// Makes room for a backward pass of which `owners` will take steps. Per optimiser, no gradient stays; over
     /// all parameters, those of other optimisers stay to be added to, as in the published code.
     pub fn prepare(owners: &[Owner], nets: &SearchNets, grads: &mut GradBuffer, config: &SearchConfig) {
-        match config.clip_scope {
-            ClipScope::PerOptimiser => grads.clear(&nets.all()),
-            ClipScope::AllParameters => owners.iter().for_each(|&owner| grads.clear(&nets.owned_by(owner))),
-        }
-        if config.decay_idle {
-            owners.iter().for_each(|&owner| grads.zero(&nets.owned_by(owner)));
-        }
+        part("gradients between steps", || {
+            match config.clip_scope {
+                ClipScope::PerOptimiser => grads.clear(&nets.all()),
+                ClipScope::AllParameters => {
+                    owners.iter().for_each(|&owner| grads.clear(&nets.owned_by(owner)))
+                }
+            }
+            if config.decay_idle {
+                owners.iter().for_each(|&owner| grads.zero(&nets.owned_by(owner)));
+            }
+        });
     }
 
     /// Limits the norm of the gradients before a step of `owner`.
@@ -116,5 +121,5 @@ impl Update for Step<'_> {
 
 /// One step on a module; parameters without a gradient stay.
 pub fn step<M: Module>(optimiser: &mut ModuleOptimizer, lr: f64, module: &mut M, grads: &mut GradBuffer) {
-    *module = optimiser.step(lr, module.clone(), grads.of(module));
+    part("optimisers", || *module = optimiser.step(lr, module.clone(), grads.of(module)));
 }

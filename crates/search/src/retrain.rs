@@ -68,9 +68,7 @@ impl FoundState {
         let mut report = StepReport::default();
         let probability = schedule::drop_path(self.drop_path, epoch, retrain.epochs);
         let mut drop_path = DropPath::new(probability, mask_seed);
-        let output = part("found network with auxiliary head", || {
-            self.net.forward_training(batch.images.clone(), &mut drop_path)
-        });
+        let output = self.net.forward_training(batch.images.clone(), &mut drop_path);
         report.accuracy("found", batch, &output.logits);
 
         let mut loss = label_loss(output.logits, batch, retrain.label_smoothing);
@@ -83,10 +81,9 @@ impl FoundState {
         if report.non_finite().is_none() {
             let mut grads = GradBuffer::default();
             let mut fresh = part("rest of the backward pass", || loss.backward());
-            grads.absorb(&mut fresh, &[&self.net]);
-            part("clipping", || grads.clip(&[&self.net], retrain.grad_clip));
-            let lr = schedule::retrain_lr(config, epoch);
-            part("optimisers", || step(&mut self.optimiser, lr, &mut self.net, &mut grads));
+            part("gradients between steps", || grads.absorb(&mut fresh, &[&self.net]));
+            grads.clip(&[&self.net], retrain.grad_clip);
+            step(&mut self.optimiser, schedule::retrain_lr(config, epoch), &mut self.net, &mut grads);
         }
         report
     }

@@ -31,10 +31,11 @@ Examples:
   cdarts bench cell --stock                      the same on the tensor library's own operations
   cdarts bench sep-conv-3x3 --channels 64 --size 8 --json
 
-Multiply-adds are those of convolutions and linear layers. A step is counted as three forward passes, one there and
-two back. Let nothing else run meanwhile; on a shared machine the least time says more than the median.
+Multiply-adds are those of convolutions and linear layers; a step counts as three forward
+passes, one there and two back. Let nothing else run meanwhile: on a shared machine the least
+time says more than the median.
 
-tools/bench/compare NAME times the same work in PyTorch, in turn with this one.")]
+`tools/bench/compare NAME` times the same work in PyTorch, in turn with this one.")]
 pub struct BenchArgs {
     /// What to time
     #[arg(value_enum, value_name = "NAME")]

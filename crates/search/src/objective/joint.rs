@@ -66,7 +66,7 @@ fn distillation(nets: &SearchNets, search: Features, eval: Features, config: &Co
         [search, eval].map(|features| part("distillation heads", || nets.heads.forward(features)));
     let teacher = nets.ensemble(&eval, config);
     let teacher = if config.search.detach_teacher { teacher.detach() } else { teacher };
-    distance(nets.ensemble(&search, config), teacher, &config.search)
+    part("losses", || distance(nets.ensemble(&search, config), teacher, &config.search))
 }
 
 fn penalty(nets: &SearchNets, weight: f64, config: &Config) -> Tensor<1> {

@@ -5,6 +5,7 @@ mod joint;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Int, Tensor};
+use cdarts_nets::laps::part;
 
 pub use distill::distance;
 pub use joint::JointLoss;
@@ -18,6 +19,10 @@ use crate::networks::Batch;
 /// - `labels`: `[n]`
 /// - returns `[1]`
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+    part("losses", || smoothed(logits, labels, smoothing))
+}
+
+fn smoothed(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
     let [n, _] = logits.dims();
     let log_probabilities = log_softmax(logits, 1);
     let of_labels = log_probabilities.clone().gather(1, labels.reshape([n, 1])).mean().neg();
