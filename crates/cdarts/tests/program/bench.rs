@@ -93,7 +93,7 @@ fn the_text_has_what_the_object_has() {
         "10 steps after one to warm up",
         "\ntime            ",
         "\narithmetic      ",
-        "\nparameters      3,408\n",
+        "\nparameters      7,376\n",
         "\npeak memory     ",
         "  search cell, backward ",
     ] {
