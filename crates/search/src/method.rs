@@ -4,7 +4,7 @@
 use crate::config::{Config, Method};
 use crate::grads::GradBuffer;
 use crate::networks::Batch;
-use crate::optimisers::{Optimisers, Owner};
+use crate::optimisers::Owner;
 use crate::step::{Rates, SearchState, StepReport};
 use crate::unrolled::{RADIUS, Unrolling};
 
@@ -36,7 +36,7 @@ impl SearchState {
         config: &Config,
     ) -> StepReport {
         let mut report = StepReport::default();
-        Optimisers::prepare(&[Owner::Arch], &self.nets, &mut self.grads, &config.search);
+        self.prepare(&[Owner::Arch], config);
         let gradient = gradient(self, arch, weight, rates, &mut report);
         if report.non_finite().is_some() {
             return report;
@@ -44,10 +44,7 @@ impl SearchState {
         self.grads.add(&[&self.nets.arch], &gradient, 1.0);
         self.optimisers.step(Owner::Arch, rates.arch, &mut self.nets, &mut self.grads);
 
-        let of_weights = self.warm_supernet(weight, rates, config);
-        report.terms.extend(of_weights.terms);
-        report.accuracy.extend(of_weights.accuracy);
-        report
+        report.extended(self.warm_supernet(weight, rates, config))
     }
 
     /// ∇α L_val(w, α)

@@ -4,6 +4,7 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use cdarts_data::ImageBatch;
+use cdarts_nets::laps::part;
 use cdarts_nets::{
     ArchWeights, DistillHeads, EvalNet, EvalStage, Features, Initialiser, NetOutput, StageMixture, State,
     Stem, Supernet,
@@ -228,8 +229,9 @@ impl SearchNets {
 
     /// Cross entropy of the search network's final logits, and these.
     pub fn search_label_loss(&self, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
-        let Features { logits, .. } = self.search_features(self.stem.forward(batch.images.clone()));
-        (cross_entropy(logits.clone(), batch.labels.clone(), 0.0), logits)
+        let stem = part("stem", || self.stem.forward(batch.images.clone()));
+        let Features { logits, .. } = part("search network", || self.search_features(stem));
+        (part("losses", || cross_entropy(logits.clone(), batch.labels.clone(), 0.0)), logits)
     }
 
     fn settled_stages(&self) -> &[EvalStage] {

@@ -43,6 +43,13 @@ impl StepReport {
         self.accuracy.insert(network, (batch.correct(logits), batch.classes.len()));
     }
 
+    /// With what a step that follows on it measured.
+    pub(crate) fn extended(mut self, next: Self) -> Self {
+        self.terms.extend(next.terms);
+        self.accuracy.extend(next.accuracy);
+        self
+    }
+
     /// The first term that is not a finite number.
     pub fn non_finite(&self) -> Option<&'static str> {
         self.terms.iter().find(|(_, value)| !value.is_finite()).map(|(&name, _)| name)
@@ -64,13 +71,10 @@ impl SearchState {
     pub fn warm_supernet(&mut self, weight: &Batch, rates: Rates, config: &Config) -> StepReport {
         let mut report = StepReport::default();
         self.prepare(&[Owner::Supernet], config);
-        let stem = self.stem(weight);
-        let features = part("search network", || self.nets.search_features(stem));
-        let loss = part("losses", || {
-            let loss = cross_entropy(features.logits.clone(), weight.labels.clone(), 0.0);
+        let (loss, logits) = self.nets.search_label_loss(weight);
+        part("losses", || {
             report.term("supernet_classify", &loss);
-            report.accuracy("supernet", weight, &features.logits);
-            loss
+            report.accuracy("supernet", weight, &logits);
         });
         if report.non_finite().is_none() {
             self.backward(loss);
@@ -123,13 +127,11 @@ impl SearchState {
         self.backward(loss);
         self.step(&[Owner::Eval, Owner::Arch], rates, config);
 
-        let part_b = self.warm_supernet(weight, rates, config);
-        report.terms.extend(part_b.terms);
-        report.accuracy.extend(part_b.accuracy);
-        report
+        report.extended(self.warm_supernet(weight, rates, config))
     }
 
-    fn prepare(&mut self, owners: &[Owner], config: &Config) {
+    /// Clears what gradients a step of `owners` must not see.
+    pub(crate) fn prepare(&mut self, owners: &[Owner], config: &Config) {
         part("gradients between steps", || {
             Optimisers::prepare(owners, &self.nets, &mut self.grads, &config.search);
         });

@@ -4,7 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use cdarts_runs::{RunFolder, atomic};
-use cdarts_search::config;
 use cdarts_search::{Config, Outcome, bundle};
 use fs_err as fs;
 
@@ -129,19 +128,5 @@ impl Grid {
         let checkpoints = folder.checkpoints_path();
         let begun = checkpoints.is_dir() && fs::read_dir(checkpoints)?.next().is_some();
         Ok(if begun { State::Begun } else { State::Missing })
-    }
-}
-
-impl Case {
-    /// The case that `text` describes: its name, then `KEY=VALUE` each; `settings` are those of all cases.
-    ///
-    /// # Errors
-    /// Those of [`config::resolve`].
-    pub fn read(text: &str, base: Option<config::Source<'_>>, settings: &[String]) -> Result<Self, CliError> {
-        let mut words = text.split_whitespace().map(str::to_owned);
-        let name = words.next().unwrap_or_default();
-        let own: Vec<String> = words.collect();
-        let settings: Vec<String> = settings.iter().chain(&own).cloned().collect();
-        Ok(Self { name, config: config::resolve(base, &settings)?, settings: own })
     }
 }

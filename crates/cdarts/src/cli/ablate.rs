@@ -8,11 +8,10 @@ use std::process::ExitStatus;
 use std::time::Instant;
 
 use cdarts_runs::atomic;
-use cdarts_search::config::Source;
 use clap::Args;
 use fs_err as fs;
 
-use super::options::{ConfigOptions, DEFAULT_RECIPE, settle_data};
+use super::options::{ConfigOptions, settle_data};
 use crate::ablation::report::Finished;
 use crate::ablation::{Case, Grid, Job, Jobs, Search, State};
 use crate::error::{CliError, quoted};
@@ -115,22 +114,18 @@ impl AblateArgs {
     }
 
     fn grid(&self) -> Result<Grid, CliError> {
-        let file = self.config.config.as_ref();
-        let read = file.map(|path| {
-            fs::read_to_string(path)
-                .map_err(CliError::ConfigFile)
-                .map(|text| (path.display().to_string(), text))
-        });
-        let read = read.transpose()?;
-        let base = match &read {
-            Some((name, text)) => Source { name, text },
-            None => DEFAULT_RECIPE,
-        };
         let mut cases = Vec::new();
         for text in &self.cases {
-            let mut case = Case::read(text, Some(base), &self.config.settings)?;
-            settle_data(&mut case.config.data, self.data.as_deref(), None)?;
-            cases.push(case);
+            let mut words = text.split_whitespace().map(str::to_owned);
+            let name = words.next().unwrap_or_default();
+            let settings: Vec<String> = words.collect();
+            let options = ConfigOptions {
+                config: self.config.config.clone(),
+                settings: [&self.config.settings[..], &settings].concat(),
+            };
+            let mut config = options.resolve()?;
+            settle_data(&mut config.data, self.data.as_deref(), None)?;
+            cases.push(Case { name, settings, config });
         }
         Grid::new(self.out.clone(), cases, self.seeds.0.clone())
     }

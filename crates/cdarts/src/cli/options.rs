@@ -14,7 +14,7 @@ use crate::progress::ProgressMode;
 use crate::terminal::{self, HINT, WARNING};
 
 /// What no `--config` means.
-pub const DEFAULT_RECIPE: Source<'static> = Source {
+const DEFAULT_RECIPE: Source<'static> = Source {
     name: "the recipe for the built-in digits",
     text: include_str!("../../../../configs/digits.toml"),
 };
