@@ -14,6 +14,7 @@ pub mod fused;
 pub mod head;
 pub mod init;
 pub mod mixed;
+pub mod nas_bench_201;
 pub mod norm;
 pub mod ops;
 pub mod output;

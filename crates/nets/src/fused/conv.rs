@@ -16,6 +16,8 @@ pub(crate) enum ConvKind {
     FactorizedReduce,
     /// Dense, without ReLU: kernel, stride, padding.
     Dense([usize; 3]),
+    /// ReLU and dense: kernel, stride, padding.
+    ReluDense([usize; 3]),
 }
 
 /// The operation on `x`; nothing where a norm would be over one value.
@@ -31,6 +33,7 @@ pub(crate) fn norm_conv(
         ConvKind::Pointwise => NormConv::pointwise(from, to, size, affine),
         ConvKind::FactorizedReduce => NormConv::factorized_reduce(from, to, size, affine),
         ConvKind::Dense(window) => NormConv::dense(from, to, size, window, false, affine),
+        ConvKind::ReluDense(window) => NormConv::dense(from, to, size, window, true, affine),
     });
     let [h, w] = conv.output_size();
     let channels = conv.output_channels();
