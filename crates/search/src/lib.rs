@@ -18,9 +18,11 @@ pub mod pretrain;
 pub mod retrain;
 pub mod run;
 pub mod schedule;
+pub mod scoreboard;
 mod state;
 pub mod step;
 pub mod transfer;
+pub mod watch;
 
 pub use bundle::Bundle;
 pub use config::{Config, Preset};

@@ -145,7 +145,7 @@ impl SearchState {
         if penalty_weight > 0.0 {
             let repeats = if nets.arch.is_by_stage() { 1 } else { config.search.penalty_repeats };
             let weight = penalty_weight * repeats as f64;
-            let penalty = nets.arch.weight_free_l1(nets.settled()).mul_scalar(weight);
+            let penalty = nets.arch.penalised_l1(nets.settled()).mul_scalar(weight);
             report.term("penalty", &penalty);
             loss = loss + penalty;
         }

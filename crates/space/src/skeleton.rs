@@ -127,7 +127,7 @@ impl SkeletonPlan {
     }
 }
 
-impl<'a> PlanView<'a> {
+impl PlanView<'_> {
     /// The layers in front of the first cell. Those of NAS-Bench-201 are the CIFAR stem.
     pub fn stem(self) -> StemPlan {
         match self {

@@ -173,7 +173,7 @@ fn record(norms: &[&BatchNorm], stats: &BatchStats, channels: usize) {
     }
 }
 
-fn darts_input<'a>(given: &'a Arguments) -> CellInput<'a> {
+fn darts_input(given: &Arguments) -> CellInput<'_> {
     let [s0, s1, weights, ..] = given.values.each_ref().map(Host::values);
     let (affine, mix, drop) = (given.affine(), given.mix(), given.drop.as_deref());
     CellInput { n: given.n, s0, s1, weights, affine, mix, drop }
@@ -225,7 +225,7 @@ impl CellKernel for plan::CellPlan {
     }
 }
 
-fn nas_bench_201_input<'a>(given: &'a Arguments) -> nas_bench_201::CellInput<'a> {
+fn nas_bench_201_input(given: &Arguments) -> nas_bench_201::CellInput<'_> {
     let [x, _, weights, ..] = given.values.each_ref().map(Host::values);
     let (affine, mix, drop) = (given.affine(), given.mix(), given.drop.as_deref());
     nas_bench_201::CellInput { n: given.n, x, weights, affine, mix, drop }
