@@ -16,6 +16,7 @@ pub mod head;
 pub mod init;
 pub mod laps;
 pub mod mixed;
+pub mod nas_bench_201;
 pub mod norm;
 pub mod ops;
 pub mod output;

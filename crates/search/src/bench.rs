@@ -6,7 +6,7 @@ use cdarts_nets::bench::{Extent, Isolated};
 use cdarts_nets::laps::part;
 use cdarts_nets::{ArchWeights, Features, Initialiser, Stem, Supernet, params};
 use cdarts_space::cost::{self, Cost};
-use cdarts_space::{Genotype, ImageShape, NetworkPlan, Op, published};
+use cdarts_space::{Architecture, ImageShape, Op, PlanView, SkeletonPlan};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
@@ -90,7 +90,7 @@ impl Work {
         let size = [size, size];
         Ok(match self {
             Self::Cell => effort(shape, &[(cost::search_cell(&Isolated::cell_plan(channels, size)), 1)]),
-            Self::Supernet => effort(shape, &[(cost::search_network(&Networks::new(shape)?.search), 1)]),
+            Self::Supernet => effort(shape, &[(Networks::new(shape)?.search.search_cost(), 1)]),
             Self::JointStep => Networks::new(shape)?.joint_effort()?,
             Self::RetrainStep => Networks::new(shape)?.retrain_effort()?,
             Self::Dense => effort(shape, &[(cost::dense_convolution(channels, 3, size), 1)]),
@@ -150,9 +150,9 @@ fn isolated(mut part: Isolated) -> Workload {
 struct Networks {
     shape: Shape,
     config: Config,
-    search: NetworkPlan,
-    eval: NetworkPlan,
-    found: NetworkPlan,
+    search: SkeletonPlan,
+    eval: SkeletonPlan,
+    found: SkeletonPlan,
 }
 
 impl Networks {
@@ -168,9 +168,10 @@ impl Networks {
     }
 
     fn joint_effort(&self) -> Result<Effort, SearchError> {
-        let eval = cost::evaluation_network(&self.eval, &[genotype()], false)?;
-        let mut parts = vec![(cost::search_network(&self.search), 2), (eval, 1)];
-        parts.extend(self.search.distillation_heads().iter().map(|head| (cost::head(head), 2)));
+        let eval = self.eval.evaluation_cost(&genotype(), false)?;
+        let mut parts = vec![(self.search.search_cost(), 2), (eval, 1)];
+        let heads = PlanView::from(&self.search).distillation_heads();
+        parts.extend(heads.iter().map(|head| (cost::head(head), 2)));
         let Effort { macs, bytes } = effort(self.shape, &parts);
         // Part B begins when part A's outputs are gone.
         let part_b = effort(self.shape, &parts[..1]).bytes / 2;
@@ -178,15 +179,16 @@ impl Networks {
     }
 
     fn retrain_effort(&self) -> Result<Effort, SearchError> {
-        let mut parts = vec![(cost::evaluation_network(&self.found, &[genotype()], true)?, 1)];
-        parts.extend(self.found.auxiliary_head().map(|head| (cost::head(&head), 1)));
+        let mut parts = vec![(self.found.evaluation_cost(&genotype(), true)?, 1)];
+        parts.extend(PlanView::from(&self.found).auxiliary_head().map(|head| (cost::head(&head), 1)));
         Ok(effort(self.shape, &parts))
     }
 }
 
 /// The cells that the paper shows.
-fn genotype() -> Genotype {
-    published("cdarts-cifar").unwrap_or_else(|| unreachable!("the published genotypes hold the paper's own"))
+fn genotype() -> Architecture {
+    Architecture::published("cdarts-cifar")
+        .unwrap_or_else(|| unreachable!("the published genotypes hold the paper's own"))
 }
 
 /// Random images with every class in turn.
@@ -201,7 +203,7 @@ fn batch(shape: Shape, seed: u64, device: &Device) -> Batch {
 fn supernet(shape: Shape, device: &Device) -> Result<Workload, SearchError> {
     let plan = Networks::new(shape)?.search;
     let init = Initialiser::new(SEED, device);
-    let stem = Stem::new(&plan.stem, &mut init.at(0));
+    let stem = Stem::new(&PlanView::from(&plan).stem(), &mut init.at(0));
     let supernet = Supernet::new(&plan, &init.at(1));
     let arch = ArchWeights::new(false, &init.at(2));
     let batch = batch(shape, SEED, device);

@@ -21,11 +21,13 @@ pub mod pretrain;
 pub mod retrain;
 pub mod run;
 pub mod schedule;
+pub mod scoreboard;
 pub mod scoring;
 mod state;
 pub mod step;
 pub mod transfer;
 pub mod unrolled;
+pub mod watch;
 
 pub use bundle::Bundle;
 pub use config::{Config, Preset};

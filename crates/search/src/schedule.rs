@@ -97,6 +97,14 @@ impl Plan {
         }
     }
 
+    /// What follows an epoch of `phase` where the search ends with it.
+    pub fn after_search(&self, phase: Phase) -> Phase {
+        match phase {
+            Phase::Retrain { .. } | Phase::Done => self.next(phase),
+            _ => self.cycle(self.all_cycles()),
+        }
+    }
+
     /// All phases from `phase` on, without [`Phase::Done`].
     pub fn from(&self, phase: Phase) -> impl Iterator<Item = Phase> {
         let plan = *self;

@@ -8,7 +8,7 @@ mod tiny;
 use cdarts_nets::WeightBank;
 use cdarts_runs::Phase;
 use cdarts_search::SearchError;
-use cdarts_space::{StageGenotypes, parse_stages};
+use cdarts_space::{Architecture, StageGenotypes, parse_stages};
 
 use tiny::runs::{begin, broken_run, run};
 
@@ -60,7 +60,7 @@ fn every_stage_has_its_own_genotype_in_all_files() {
     assert!(genotypes.join("cycle-001-stage-2.svg").is_file());
     let device = cdarts_search::device("cpu").unwrap();
     let bundle = cdarts_search::bundle::read(folder.path(), &device).unwrap();
-    assert_eq!(bundle.model.genotype, found);
+    assert_eq!(bundle.model.genotype, Architecture::Darts(found));
 }
 
 #[test]

@@ -71,5 +71,5 @@ fn distillation(nets: &SearchNets, search: Features, eval: Features, config: &Co
 
 fn penalty(nets: &SearchNets, weight: f64, config: &Config) -> Tensor<1> {
     let repeats = if nets.arch.is_by_stage() { 1 } else { config.search.penalty_repeats };
-    nets.arch.weight_free_l1(nets.settled()).mul_scalar(weight * repeats as f64)
+    nets.arch.penalised_l1(nets.settled()).mul_scalar(weight * repeats as f64)
 }

@@ -7,7 +7,7 @@ use cdarts_search::config::{Config, Preset};
 use cdarts_search::networks::{Batch, SearchNets};
 use cdarts_search::optimisers::Optimisers;
 use cdarts_search::step::{Rates, SearchState};
-use cdarts_space::{ImageShape, NetworkPlan, published};
+use cdarts_space::{ImageShape, SkeletonPlan, published};
 
 pub const RATES: Rates = Rates { supernet: 0.1, eval: 0.1, arch: 0.01 };
 
@@ -21,11 +21,11 @@ pub fn config(preset: Preset) -> Config {
     config
 }
 
-pub fn search_plan(config: &Config) -> NetworkPlan {
+pub fn search_plan(config: &Config) -> SkeletonPlan {
     config.search_spec(IMAGE, 3).plan().unwrap()
 }
 
-pub fn eval_plan(config: &Config) -> NetworkPlan {
+pub fn eval_plan(config: &Config) -> SkeletonPlan {
     config.eval_spec(IMAGE, 3).plan().unwrap()
 }
 
