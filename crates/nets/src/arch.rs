@@ -1,7 +1,8 @@
 //! Architecture weights: alpha, one logit an operation and edge, and beta, one logit an edge (facts 1.1).
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, activation::softmax};
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Device, Tensor, TensorData};
 use cdarts_space::{Alphas, CellAlphas, CellKind, EDGES, NODES, NetworkPlan, Op, edges_of};
 
 use crate::init::Initialiser;
@@ -127,13 +128,28 @@ impl ArchWeights {
         cells.fold(first, |sum, cell| sum + cell)
     }
 
-    /// What cells of each kind mix their operations by in every stage, see [`CellWeights::mixing`].
-    pub(crate) fn mixing(&self) -> Mixing {
+    /// What cells mix their operations by, see [`CellWeights::mixing`].
+    pub fn mixing(&self) -> Mixing {
+        self.mixing_by(&mut |alpha| softmax(alpha, 1))
+    }
+
+    /// As [`Self::mixing`], with a single operation on each edge, drawn by Gumbel noise: forward it alone counts, back
+    /// the gradient is that of softmax((log softmax(alpha) + noise) / temperature) (Dong and Yang, "Searching for a
+    /// Robust Neural Architecture in Four GPU Hours", CVPR 2019, equations 3 to 5).
+    pub fn drawn_mixing(&self, temperature: f64, gumbel: &mut dyn FnMut() -> f64) -> Mixing {
+        self.mixing_by(&mut |alpha| drawn(alpha, temperature, gumbel))
+    }
+
+    /// `weigh` makes of logits what the operations of an edge weigh.
+    fn mixing_by(&self, weigh: &mut dyn FnMut(Tensor<2>) -> Tensor<2>) -> Mixing {
         match &self.nas_bench_201 {
-            Some(cell) => Mixing::NasBench201(cell.mixing()),
-            None => Mixing::Darts(
-                self.sets.iter().map(|set| [set.normal.mixing(), set.reduce.mixing()]).collect(),
-            ),
+            Some(cell) => Mixing::NasBench201(weigh(cell.alpha())),
+            None => {
+                let sets = self.sets.iter();
+                Mixing::Darts(
+                    sets.map(|set| [&set.normal, &set.reduce].map(|cell| cell.mixing_by(weigh))).collect(),
+                )
+            }
         }
     }
 
@@ -145,8 +161,9 @@ impl ArchWeights {
     }
 }
 
-/// Mixing weights of every kind of cell.
-pub(crate) enum Mixing {
+/// Mixing weights of every kind of cell: how much each operation counts on each edge.
+#[derive(Clone, Debug)]
+pub enum Mixing {
     /// One pair for all stages or one a stage.
     Darts(Vec<[Tensor<2>; 2]>),
     /// Of the one cell.
@@ -201,6 +218,10 @@ impl CellWeights {
     /// # Shapes
     /// returns `[14, 8]`
     pub fn mixing(&self) -> Tensor<2> {
+        self.mixing_by(&mut |alpha| softmax(alpha, 1))
+    }
+
+    fn mixing_by(&self, weigh: &mut dyn FnMut(Tensor<2>) -> Tensor<2>) -> Tensor<2> {
         let alpha = self.alpha.val();
         let like = (&alpha.device(), alpha.dtype());
         let by_node = (0..NODES).map(|node| {
@@ -211,7 +232,7 @@ impl CellWeights {
             }
         });
         let edge_weights: Tensor<1> = Tensor::cat(by_node.collect(), 0);
-        softmax(alpha, 1).mul(edge_weights.reshape([EDGES, 1]))
+        weigh(alpha).mul(edge_weights.reshape([EDGES, 1]))
     }
 
     /// The raw logits on the host.
@@ -231,6 +252,24 @@ impl CellWeights {
         let mask = Tensor::<1>::from_data(mask, (&alpha.device(), alpha.dtype()));
         alpha.abs().mul(mask.reshape([1, Op::COUNT as i32])).sum()
     }
+}
+
+/// One operation on each edge, its weight 1 with the gradient of a soft choice.
+fn drawn(alpha: Tensor<2>, temperature: f64, gumbel: &mut dyn FnMut() -> f64) -> Tensor<2> {
+    let like = (&alpha.device(), alpha.dtype());
+    let [edges, ops] = alpha.dims();
+    let noise: Vec<f32> = (0..edges * ops).map(|_| gumbel() as f32).collect();
+    let noise = Tensor::<2>::from_data(TensorData::new(noise, [edges, ops]), like);
+    let soft = softmax((log_softmax(alpha, 1) + noise).div_scalar(temperature), 1);
+    let chosen: Vec<f32> = host_values(soft.clone()).chunks_exact(ops).flat_map(|row| one_hot(row)).collect();
+    let chosen = Tensor::<2>::from_data(TensorData::new(chosen, [edges, ops]), like);
+    chosen - soft.clone().detach() + soft
+}
+
+/// 1 at the largest value, of equals the first.
+fn one_hot(row: &[f32]) -> Vec<f32> {
+    let largest = (0..row.len()).reduce(|best, place| if row[place] > row[best] { place } else { best });
+    (0..row.len()).map(|place| if Some(place) == largest { 1.0 } else { 0.0 }).collect()
 }
 
 pub(crate) fn frozen_at<const D: usize>(value: f64, like: &Param<Tensor<D>>) -> Param<Tensor<D>> {

@@ -57,6 +57,11 @@ impl EvalNet {
         Self { classifier: other.classifier, ..self }
     }
 
+    /// The network's classifier.
+    pub fn classifier(&self) -> &Linear {
+        &self.classifier
+    }
+
     pub(crate) fn of_parts(stages: Vec<EvalStage>, classifier: Linear) -> Self {
         Self { stages, classifier }
     }

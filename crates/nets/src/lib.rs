@@ -25,7 +25,7 @@ pub mod stem;
 pub mod supernet;
 pub mod weights;
 
-pub use arch::{ArchWeights, CellWeights};
+pub use arch::{ArchWeights, CellWeights, Mixing};
 pub use bank::{Moved, PastSkip, WeightBank};
 pub use cdarts_kernels::keep_freed_memory;
 pub use cell::DropPath;

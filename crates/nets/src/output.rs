@@ -16,6 +16,13 @@ pub struct Features {
     pub logits: Tensor<2>,
 }
 
+impl Features {
+    /// The same values, through which no gradient flows back.
+    pub fn detach(self) -> Self {
+        Self { stages: self.stages.into_iter().map(State::detach).collect(), logits: self.logits.detach() }
+    }
+}
+
 /// A forward pass seen through the distillation heads.
 #[derive(Clone, Debug)]
 pub struct NetOutput {

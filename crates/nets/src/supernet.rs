@@ -45,23 +45,22 @@ impl Supernet {
     /// - `stem`: the stem's two states
     /// - returns the stages' last states and logits `[n, classes]`
     pub fn forward(&self, stem: [State; 2], arch: &ArchWeights) -> Features {
-        self.forward_behind(&[], stem, arch)
+        self.forward_behind(&[], stem, &arch.mixing())
     }
 
     /// As [`Self::forward`], with the first stages replaced by `settled` ones of the evaluation network: where stages
     /// are searched one after another (facts 1.3).
-    pub fn forward_behind(&self, settled: &[EvalStage], stem: [State; 2], arch: &ArchWeights) -> Features {
-        part("search network", || self.features(settled, stem, arch))
+    pub fn forward_behind(&self, settled: &[EvalStage], stem: [State; 2], mixing: &Mixing) -> Features {
+        part("search network", || self.features(settled, stem, mixing))
     }
 
-    fn features(&self, settled: &[EvalStage], stem: [State; 2], arch: &ArchWeights) -> Features {
-        let mixing = arch.mixing();
+    fn features(&self, settled: &[EvalStage], stem: [State; 2], mixing: &Mixing) -> Features {
         let mut states = stem;
         let mut stages = Vec::with_capacity(self.stages.len());
         for (index, stage) in self.stages.iter().enumerate() {
             states = match settled.get(index) {
                 Some(settled) => settled.forward(states, None),
-                None => stage.forward(states, index, &mixing),
+                None => stage.forward(states, index, mixing),
             };
             stages.push(states[1].clone());
         }

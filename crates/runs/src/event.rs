@@ -93,6 +93,16 @@ pub enum Event {
         #[serde(with = "number::scalar")]
         alpha_entropy: f64,
     },
+    /// Random cells were scored at the end of a cycle.
+    Candidate {
+        /// The cycle that has ended.
+        cycle: usize,
+        /// The cells in their text form.
+        text: String,
+        /// Share of images of the architecture half that their network classified rightly.
+        #[serde(with = "number::scalar")]
+        accuracy: f64,
+    },
     /// The state of the architecture weights at the end of a cycle: whether the search is collapsing.
     Watch {
         /// The cycle that has ended.
@@ -269,6 +279,11 @@ pub(crate) mod tests {
                     Event::Genotype { cycle, text, skip_count, alpha_entropy }
                 }
             ),
+            (any::<usize>(), text, finite()).prop_map(|(cycle, text, accuracy)| Event::Candidate {
+                cycle,
+                text,
+                accuracy
+            }),
             (
                 [any::<usize>(), any::<usize>(), any::<usize>()],
                 finite(),

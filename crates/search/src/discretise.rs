@@ -14,6 +14,9 @@ use crate::config::{GumbelScores, SearchConfig};
 /// Tells these draws from all others of a seed.
 const PURPOSE: u64 = 0x6775_6d62_656c;
 
+/// The same for random cells.
+const RANDOM: u64 = 0x7261_6e64_6f6d;
+
 /// What the architecture weights prefer: one genotype for all stages, or one a stage.
 ///
 /// # Errors
@@ -38,22 +41,37 @@ pub fn next(
     seed: u64,
     cycle: usize,
 ) -> Result<Architecture, SpaceError> {
-    if !config.gumbel_sample {
-        return best(arch);
+    match config.gumbel_sample {
+        true => draw(arch, settled, config.gumbel_scores, [seed, PURPOSE, cycle as u64]),
+        false => best(arch),
     }
+}
+
+/// Random cells, whatever the architecture weights are: every operation and every edge as likely as the others. They
+/// follow from `seed` and `cycle` alone.
+///
+/// # Errors
+/// None that can occur.
+pub fn random(arch: &ArchWeights, seed: u64, cycle: usize) -> Result<Architecture, SpaceError> {
+    let uniform = arch.clone().uniform(0.0);
+    draw(&uniform, 0, GumbelScores::LogProbabilities, [seed, RANDOM, cycle as u64])
+}
+
+fn draw(
+    arch: &ArchWeights,
+    settled: usize,
+    scores: GumbelScores,
+    [seed, purpose, cycle]: [u64; 3],
+) -> Result<Architecture, SpaceError> {
     if let Some(cell) = arch.nas_bench_201() {
-        return Ok(cell.logits().sample(&mut gumbel_noise([seed, PURPOSE, cycle as u64, 0]))?.into());
+        return Ok(cell.logits().sample(&mut gumbel_noise([seed, purpose, cycle, 0]))?.into());
     }
     let genotype = |(stage, alphas): (usize, &Alphas)| {
         if stage < settled {
             return alphas.discretise();
         }
         let draw = |kind: CellKind, alphas: &CellAlphas| {
-            draw_cell(
-                alphas,
-                config.gumbel_scores,
-                [seed, PURPOSE, cycle as u64, (2 * stage + kind as usize) as u64],
-            )
+            draw_cell(alphas, scores, [seed, purpose, cycle, (2 * stage + kind as usize) as u64])
         };
         Ok(Genotype {
             normal: draw(CellKind::Normal, &alphas.normal)?,

@@ -18,6 +18,7 @@ pub mod networks;
 pub mod objective;
 pub mod optimisers;
 pub mod pretrain;
+mod random;
 pub mod retrain;
 pub mod run;
 pub mod schedule;

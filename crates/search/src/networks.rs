@@ -6,8 +6,8 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use cdarts_data::ImageBatch;
 use cdarts_nets::laps::part;
 use cdarts_nets::{
-    ArchWeights, DistillHeads, EvalNet, EvalStage, Features, Initialiser, NetOutput, StageMixture, State,
-    Stem, Supernet,
+    ArchWeights, DistillHeads, EvalNet, EvalStage, Features, Initialiser, Mixing, NetOutput, StageMixture,
+    State, Stem, Supernet,
 };
 use cdarts_space::{Architecture, PlanView, SkeletonPlan};
 
@@ -142,6 +142,11 @@ impl SearchNets {
         self.arch = self.arch.clone().renewed_from(self.settled, arch_weights(config, plan, &init));
     }
 
+    /// Whether both networks have one classifier.
+    pub fn shared_classifier(&self) -> bool {
+        self.shared_classifier
+    }
+
     /// How many stages, from the first, have been searched.
     pub fn settled(&self) -> usize {
         self.settled
@@ -219,7 +224,7 @@ impl SearchNets {
 
     /// The search network's features of the stem's two states.
     pub fn search_features(&self, stem: [State; 2]) -> Features {
-        self.supernet.forward_behind(self.settled_stages(), stem, &self.arch)
+        self.supernet.forward_behind(self.settled_stages(), stem, &self.arch.mixing())
     }
 
     /// The evaluation network's features of the stem's two states, where there is one.
@@ -233,8 +238,14 @@ impl SearchNets {
 
     /// Cross entropy of the search network's final logits, and these.
     pub fn search_label_loss(&self, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
+        self.mixed_label_loss(batch, &self.arch.mixing())
+    }
+
+    /// As [`Self::search_label_loss`], where operations are mixed by `mixing`.
+    pub fn mixed_label_loss(&self, batch: &Batch, mixing: &Mixing) -> (Tensor<1>, Tensor<2>) {
         let stem = part("stem", || self.stem.forward(batch.images.clone()));
-        let Features { logits, .. } = part("search network", || self.search_features(stem));
+        let Features { logits, .. } =
+            part("search network", || self.supernet.forward_behind(self.settled_stages(), stem, mixing));
         (part("losses", || cross_entropy(logits.clone(), batch.labels.clone(), 0.0)), logits)
     }
 

@@ -20,6 +20,7 @@ use crate::bundle::{self, BundleModel};
 use crate::config::{Config, Method};
 use crate::discretise;
 use crate::feed::{Feed, KINDS, kind};
+use crate::method::Moment;
 use crate::networks::{Batch, SearchNets};
 use crate::optimisers::Optimisers;
 use crate::pretrain::Pool;
@@ -150,9 +151,9 @@ pub struct Run {
     dataset: Dataset,
     pub(crate) seed: u64,
     pub(crate) device: Device,
-    plan: Plan,
+    pub(crate) plan: Plan,
     pub(crate) feed: Feed,
-    specs: Specs,
+    pub(crate) specs: Specs,
     pub(crate) folder: RunFolder,
     pub(crate) journal: Journal,
     checkpoints: Checkpoints,
@@ -165,9 +166,9 @@ pub struct Run {
 }
 
 /// The three networks' layouts.
-struct Specs {
-    search: SkeletonPlan,
-    eval: SkeletonPlan,
+pub(crate) struct Specs {
+    pub search: SkeletonPlan,
+    pub eval: SkeletonPlan,
     found: Skeleton,
     found_plan: SkeletonPlan,
 }
@@ -199,6 +200,9 @@ pub(crate) struct Memory {
     pub healthy: Option<Architecture>,
     /// Whether an alarm has ended the search.
     pub collapsed: bool,
+    /// What the best random cells so far have scored.
+    #[serde(default)]
+    pub best_score: Option<f64>,
 }
 
 /// How long steps take.
@@ -350,8 +354,13 @@ impl Run {
                 }
             }
             (Stage::Search(state, _), StepBatch::Pair { arch, weight }) => {
-                let rates = rates(config, plan, phase);
-                state.architecture_step(arch, weight, rates, schedule::penalty_weight(config, phase), config)
+                let moment = Moment {
+                    rates: rates(config, plan, phase),
+                    penalty_weight: schedule::penalty_weight(config, phase),
+                    temperature: schedule::gdas_temperature(config, plan, phase),
+                    place: [self.seed, plan.weight_half_epoch(phase) as u64, step as u64],
+                };
+                state.architecture_step(arch, weight, &moment, config)
             }
             (Stage::Found(state), StepBatch::One(batch) | StepBatch::Pair { weight: batch, .. }) => {
                 let epoch = phase.epoch().unwrap_or_default();
@@ -407,6 +416,7 @@ impl Run {
             Phase::PretrainBank { epoch } => &[("bank", schedule::bank_lr(&self.config, epoch))],
             Phase::WarmSupernet { .. } => &[("supernet", rates.supernet)],
             Phase::WarmEval { .. } => &[("eval", rates.eval)],
+            Phase::Joint { .. } if self.plan.independent_cycles => &[("eval", rates.eval)],
             Phase::Joint { .. } => {
                 &[("supernet", rates.supernet), ("eval", rates.eval), ("arch", rates.arch)]
             }
@@ -419,6 +429,9 @@ impl Run {
     /// Discretise, build, inherit (facts 1.3, steps 1 to 4); and where the search of a further stage begins, settle
     /// those before it.
     fn build_evalnet(&mut self, phase: Phase) -> Result<(), SearchError> {
+        if self.plan.independent_cycles {
+            return self.begin_candidate(phase.cycle().unwrap_or_default());
+        }
         let Stage::Search(state, bank) = &mut self.stage else { return Ok(()) };
         let (config, plan) = (&self.config, &self.specs.eval);
         if self.plan.begins_further_search(phase) {
@@ -449,7 +462,10 @@ impl Run {
         let (terms, accuracy) = std::mem::take(&mut self.memory.tally).means();
         self.note(Event::Epoch { phase, steps, terms, accuracy }, observer)?;
         if self.plan.ends_cycle(phase) {
-            self.end_cycle(phase, observer)?;
+            match self.plan.independent_cycles {
+                true => self.end_candidate(phase, observer)?,
+                false => self.end_cycle(phase, observer)?,
+            }
         }
         let next = if self.memory.collapsed { self.plan.after_search(phase) } else { self.plan.next(phase) };
         if !matches!(next, Phase::PretrainBank { .. })
@@ -482,17 +498,24 @@ impl Run {
             true => discretise::best(arch)?,
             false => discretise::next(arch, state.nets.settled(), &self.config.search, self.seed, cycle)?,
         };
+        let entropy = discretise::entropy(arch)?;
+        self.keep_genotype(cycle, genotype, entropy, observer)?;
+        self.watch(cycle, observer)
+    }
+
+    /// The newest genotype, to the run's folder and its journal.
+    pub(crate) fn keep_genotype(
+        &mut self,
+        cycle: usize,
+        genotype: Architecture,
+        alpha_entropy: f64,
+        observer: &mut dyn Observer,
+    ) -> Result<(), SearchError> {
         let name = self.folder.genotypes_path().join(format!("cycle-{:03}", cycle + 1));
         bundle::write_genotypes(&name, &genotype)?;
-        let event = Event::Genotype {
-            cycle,
-            text: genotype.to_string(),
-            skip_count: genotype.skip_count(),
-            alpha_entropy: discretise::entropy(arch)?,
-        };
+        let (text, skip_count) = (genotype.to_string(), genotype.skip_count());
         self.memory.genotype = Some(genotype);
-        self.note(event, observer)?;
-        self.watch(cycle, observer)
+        self.note(Event::Genotype { cycle, text, skip_count, alpha_entropy }, observer)
     }
 
     fn enter_retraining(&mut self) -> Result<(), SearchError> {
@@ -769,6 +792,8 @@ impl Batches {
             }
             Phase::WarmSupernet { .. } => Self::One(weight()),
             Phase::WarmEval { .. } => Self::One(arch()),
+            // A network of random cells learns from one half and is judged by the other.
+            Phase::Joint { .. } if plan.independent_cycles => Self::One(weight()),
             Phase::Joint { .. } => Self::Pair { arch: arch(), weight: weight() },
             Phase::Retrain { .. } | Phase::Done => {
                 Self::One(feed.training.epoch(phase.epoch().unwrap_or_default() as u64, step))
@@ -823,8 +848,9 @@ impl Pace {
         let (batch, found_batch) = (config.search.batch_size as f64, config.retrain.batch_size as f64);
         let joint = batch
             * match config.search.method {
-                Method::Cdarts => 2.0 * search + eval,
-                Method::DartsFirstOrder => 2.0 * search,
+                Method::Cdarts if config.search.is_cyclic() => 2.0 * search + eval,
+                Method::Cdarts | Method::DartsFirstOrder | Method::Gdas => 2.0 * search,
+                Method::Random => eval,
                 // The step ahead, its loss, the difference of two gradients, the search network.
                 Method::DartsSecondOrder => 5.0 * search,
             };

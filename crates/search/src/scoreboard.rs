@@ -77,8 +77,8 @@ impl Run {
         Ok(Some(outcome))
     }
 
-    /// Compares the search network's order of drawn cells with the table's. Nothing where none are to be drawn, the
-    /// found network was trained (which ends the search network), no validation images were set aside, or all values
+    /// Compares the search network's order of drawn cells with the table's. Nothing where none are to be drawn, there
+    /// was no search network or the found one was trained, which ends it, no validation images were set aside, or all values
     /// of one side are equal.
     fn rank(&self, table: &Table) -> Result<BTreeMap<String, Ranking>, SearchError> {
         let (Stage::Search(state, _), Some(loader), Phase::Done) =
@@ -86,6 +86,9 @@ impl Run {
         else {
             return Ok(BTreeMap::new());
         };
+        if self.plan.independent_cycles {
+            return Ok(BTreeMap::new());
+        }
         let rows = draw(table, self.config.run.ranking_cells, self.seed);
         let mut opinions = Vec::with_capacity(rows.len());
         let mut images = 0;

@@ -1,7 +1,7 @@
 //! Architecture weights: one logit an operation and edge, the same in every cell.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation::softmax};
+use burn::tensor::Tensor;
 use cdarts_space::nas_bench_201::{Alphas, EDGES, Op};
 
 use crate::arch::{DEVIATION, frozen_at, host_values};
@@ -24,12 +24,10 @@ impl CellWeights {
         Self { alpha: frozen_at(value, &self.alpha) }
     }
 
-    /// What every operation on every edge is multiplied by: softmax of alpha over an edge's operations.
-    ///
     /// # Shapes
     /// returns `[6, 5]`
-    pub fn mixing(&self) -> Tensor<2> {
-        softmax(self.alpha.val(), 1)
+    pub(crate) fn alpha(&self) -> Tensor<2> {
+        self.alpha.val()
     }
 
     /// The raw logits on the host.

@@ -13,7 +13,7 @@ impl Config {
         }
         let search = &self.search;
         let (stages, eval_stages) = (search.cells.len(), search.eval_cells.len());
-        if search.method.is_cyclic() && !search.same_structure && stages != eval_stages {
+        if search.has_evaluation_network() && !search.same_structure && stages != eval_stages {
             let expected = format!("as many stages as search.cells, {stages}");
             return refuse("search.eval_cells", &format!("{eval_stages} stages"), &expected);
         }
@@ -33,13 +33,14 @@ impl Config {
                  of their own",
             );
         }
-        if !search.method.is_cyclic() && !search.one_stage {
-            let expected =
-                "true, or search.method = \"cdarts\": stages that were searched are the evaluation network's";
+        if !search.is_cyclic() && !search.one_stage {
+            let expected = "true, or search.method = \"cdarts\" with feedback: stages that were searched are the \
+                            evaluation network's";
             return refuse("search.one_stage", "false", expected);
         }
-        if !search.method.is_cyclic() && search.bank_pretrain_epochs > 0 {
-            let expected = "0, or search.method = \"cdarts\": the bank is the evaluation network's";
+        if !search.is_cyclic() && search.bank_pretrain_epochs > 0 {
+            let expected =
+                "0, or search.method = \"cdarts\" with feedback: the bank is the evaluation network's";
             return refuse("search.bank_pretrain_epochs", &search.bank_pretrain_epochs.to_string(), expected);
         }
         if search.on_collapse != OnCollapse::Warn && !search.one_stage {

@@ -104,10 +104,18 @@ pub enum Layout {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
-    /// What is searched by: "cdarts", both networks in cycles; "darts-first-order" or "darts-second-order", the search
-    /// network alone, its labels and the architecture's in turns. These two read no key of the evaluation network, the
-    /// distillation or the penalty, and limit the norm of the search network's gradient only.
+    /// What is searched by: "cdarts", both networks in cycles; "darts-first-order", "darts-second-order" or "gdas", the
+    /// search network alone, its labels and the architecture's in turns; "random", which each cycle trains a network
+    /// of random cells from its start for `joint_epochs` on the weight half, and keeps the cells that classify the
+    /// architecture half best. The three read no key of the evaluation network, the distillation or the penalty, and
+    /// limit the norm of the search network's gradient only.
     pub method: Method,
+    /// What the evaluation network has to say in "cdarts": "joint", both networks and the architecture go down one
+    /// loss, as published; "separate", it learns in its own epochs (`eval_warmup_epochs`) only and teaches as it is;
+    /// "none", there is no evaluation network. No distillation is `distill_weight = 0`, no penalty `penalty = 0`.
+    pub feedback: Feedback,
+    /// Temperature of the softmax in "gdas" at the search's begin and end; it changes linearly.
+    pub gdas_temperature: [f64; 2],
     /// Which cells: "darts", or "nas-bench-201", whose network is a stem and three stages of as many cells. That space
     /// reads `cells` and `eval_cells` as three equal numbers, and neither `layout` nor `stem_multiplier`, here and in
     /// `retrain`. What the configuration does not say comes from the published recipe of the space.
@@ -247,12 +255,33 @@ pub enum Method {
     DartsFirstOrder,
     /// The search network alone; architecture weights go down the loss of the weights one step ahead.
     DartsSecondOrder,
+    /// The search network alone, every edge with one operation that Gumbel noise draws.
+    Gdas,
+    /// One network of random cells after another.
+    Random,
 }
 
-impl Method {
-    /// Whether there is an evaluation network.
-    pub fn is_cyclic(self) -> bool {
-        self == Self::Cdarts
+/// What the evaluation network has to say about the architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feedback {
+    /// Both networks and the architecture go down one loss.
+    Joint,
+    /// It is trained alone and teaches as it is.
+    Separate,
+    /// It is never asked, and not there.
+    None,
+}
+
+impl SearchConfig {
+    /// Whether search and evaluation network take turns.
+    pub fn is_cyclic(&self) -> bool {
+        self.method == Method::Cdarts && self.feedback != Feedback::None
+    }
+
+    /// Whether a cycle has an evaluation network.
+    pub fn has_evaluation_network(&self) -> bool {
+        self.is_cyclic() || self.method == Method::Random
     }
 }
 
@@ -443,7 +472,7 @@ impl Config {
     /// have the search network's depth here.
     pub fn eval_spec(&self, image: ImageShape, classes: usize) -> Skeleton {
         let search = &self.search;
-        let as_deep = search.same_structure || !search.method.is_cyclic();
+        let as_deep = search.same_structure || !search.has_evaluation_network();
         let cells = if as_deep { &search.cells } else { &search.eval_cells };
         self.spec(search.layout, [search.init_channels, search.stem_multiplier], cells, image, classes)
     }
@@ -527,6 +556,8 @@ impl Config {
         let above_zero = [
             ("search.distill_temperature", search.distill_temperature),
             ("search.penalty_ratio", search.penalty_ratio),
+            ("search.gdas_temperature", search.gdas_temperature[0]),
+            ("search.gdas_temperature", search.gdas_temperature[1]),
         ];
         if let Some((key, found)) = above_zero.into_iter().find(|&(_, v)| !(v.is_finite() && v > 0.0)) {
             return refuse(key, found.to_string(), "a number above 0");

@@ -5,8 +5,9 @@ use cdarts_data::{AutoAugment, Axes, Halves};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auto, ClipScope, Config, DataConfig, Distance, GumbelScores, ImageSize, KlReduction, Layout, LrSchedule,
-    Method, OnCollapse, Regularisation, RetrainConfig, RunConfig, SearchConfig, Space, StageEnsemble,
+    Auto, ClipScope, Config, DataConfig, Distance, Feedback, GumbelScores, ImageSize, KlReduction, Layout,
+    LrSchedule, Method, OnCollapse, Regularisation, RetrainConfig, RunConfig, SearchConfig, Space,
+    StageEnsemble,
 };
 
 /// A complete set of values to start from.
@@ -61,6 +62,8 @@ fn corrected() -> Config {
         },
         search: SearchConfig {
             method: Method::Cdarts,
+            feedback: Feedback::Joint,
+            gdas_temperature: [10.0, 0.1],
             space: Space::Darts,
             layout: Layout::Cifar,
             init_channels: 16,

@@ -152,6 +152,15 @@ impl Ended {
         texts.map(|text| text.parse().unwrap()).collect()
     }
 
+    /// What random search has scored, in order.
+    pub fn candidates(&self) -> Vec<(String, f64)> {
+        let candidates = self.events().into_iter().filter_map(|event| match event {
+            Event::Candidate { text, accuracy, .. } => Some((text, accuracy)),
+            _ => None,
+        });
+        candidates.collect()
+    }
+
     /// All epochs, in order.
     pub fn epochs(&self) -> Vec<Phase> {
         let phases = self.events().into_iter().filter_map(|event| match event {
