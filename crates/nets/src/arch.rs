@@ -261,7 +261,7 @@ fn drawn(alpha: Tensor<2>, temperature: f64, gumbel: &mut dyn FnMut() -> f64) ->
     let noise: Vec<f32> = (0..edges * ops).map(|_| gumbel() as f32).collect();
     let noise = Tensor::<2>::from_data(TensorData::new(noise, [edges, ops]), like);
     let soft = softmax((log_softmax(alpha, 1) + noise).div_scalar(temperature), 1);
-    let chosen: Vec<f32> = host_values(soft.clone()).chunks_exact(ops).flat_map(|row| one_hot(row)).collect();
+    let chosen: Vec<f32> = host_values(soft.clone()).chunks_exact(ops).flat_map(one_hot).collect();
     let chosen = Tensor::<2>::from_data(TensorData::new(chosen, [edges, ops]), like);
     chosen - soft.clone().detach() + soft
 }
