@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use cdarts_runs::{Event, Journal, RunFolder};
-use cdarts_search::{Outcome, Overview};
+use cdarts_search::{FoundSize, Outcome, Overview};
 use cdarts_space::drawing::Picture;
 use cdarts_space::{Architecture, drawing};
 
@@ -36,8 +36,10 @@ pub fn overview(overview: &Overview) -> String {
     if let Some(params) = overview.search_params {
         lines.push(row("search network", &format!("{} parameters", count(params))));
     }
-    if let Some([params, macs]) = overview.found {
-        lines.push(row("network", &format!("{} parameters, {} multiply-adds", count(params), count(macs))));
+    if let Some(FoundSize { init_channels, params, macs }) = overview.found {
+        let (params, macs) = (count(params), count(macs));
+        let network = format!("{init_channels} channels, {params} parameters, {macs} multiply-adds");
+        lines.push(row("network", &network));
     }
     let mut heading = "work";
     for ((what, &epochs), &steps) in WORK.iter().zip(&overview.epochs).zip(&overview.steps) {
@@ -69,6 +71,7 @@ pub fn outcome(outcome: &Outcome) -> Result<String, CliError> {
     if let Some(accuracy) = outcome.val_accuracy {
         lines.push(row("validation", &percent(accuracy)));
     }
+    lines.push(row("width", &format!("{} channels in the first stage", outcome.init_channels)));
     lines.push(row("parameters", &count(outcome.params)));
     lines.push(row("multiply-adds", &format!("{} an image", count(outcome.macs))));
     let (search, retrain) = (seconds(outcome.seconds_search), seconds(outcome.seconds_retrain));

@@ -31,5 +31,5 @@ pub use bundle::Bundle;
 pub use config::{Config, Preset};
 pub use device::device;
 pub use error::SearchError;
-pub use run::{Circumstances, Ending, Ingredients, Observer, Outcome, Overview, Progress, Run};
+pub use run::{Circumstances, Ending, FoundSize, Ingredients, Observer, Outcome, Overview, Progress, Run};
 pub use state::Tally;

@@ -11,7 +11,7 @@ use cdarts_runs::{
     CHECKPOINT_SCHEMA, Checkpoint, CheckpointHeader, Checkpoints, DataSummary, Event, Journal,
     MANIFEST_SCHEMA, Machine, Manifest, Phase, Position, RunFolder, SkippedFile, Timestamp, atomic,
 };
-use cdarts_space::{ImageShape, NetworkPlan, NetworkSpec, StageGenotypes, cost};
+use cdarts_space::{ImageShape, NetworkPlan, NetworkSpec, StageGenotypes, cost, dearest_genotype};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -98,13 +98,24 @@ pub struct Overview {
     pub classes: usize,
     /// Parameters of the search network; none when a given genotype is trained.
     pub search_params: Option<u64>,
-    /// Parameters and multiply-adds of the found network where the genotype is known.
-    pub found: Option<[u64; 2]>,
+    /// The found network where the genotype is known.
+    pub found: Option<FoundSize>,
     /// Steps by kind of phase: pre-training of the bank, warm-up of the search network, of the evaluation network,
     /// joint, retraining.
     pub steps: [usize; KINDS],
     /// Epochs by kind of phase.
     pub epochs: [usize; KINDS],
+}
+
+/// How large a found network is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FoundSize {
+    /// Channels of a cell in the first stage.
+    pub init_channels: usize,
+    /// Parameters, without auxiliary head.
+    pub params: u64,
+    /// Multiply-adds for one image.
+    pub macs: u64,
 }
 
 /// How a run ended.
@@ -123,6 +134,9 @@ pub struct Outcome {
     pub run_dir: String,
     /// The found genotype in the published text form; a file of stages where each stage has its own.
     pub genotype: String,
+    /// Channels of a cell in the found network's first stage; 0 in results of versions that did not say.
+    #[serde(default)]
+    pub init_channels: usize,
     /// Parameters of the found network, without auxiliary head.
     pub params: u64,
     /// Its multiply-adds for one image.
@@ -160,12 +174,14 @@ pub struct Run {
     pace: Pace,
 }
 
-/// The three networks' layouts.
+/// The three networks' layouts. Where limits decide the found network's width, it is only a guess before the genotype is
+/// known, see [`Config::found_spec`].
 struct Specs {
     search: NetworkPlan,
     eval: NetworkPlan,
-    found: NetworkSpec,
-    found_plan: NetworkPlan,
+    found: NetworkPlan,
+    image: ImageShape,
+    classes: usize,
 }
 
 /// What is being trained.
@@ -258,7 +274,7 @@ impl Run {
 
     /// What is still to be done.
     pub fn overview(&self) -> Overview {
-        let ImageShape { channels, height, width } = self.specs.found.image;
+        let ImageShape { channels, height, width } = self.specs.image;
         let mut epochs = [0; KINDS];
         self.plan.from(self.position.phase).for_each(|phase| epochs[kind(phase)] += 1);
         let genotype = match self.stage {
@@ -270,7 +286,7 @@ impl Run {
             shape: [channels, height, width],
             classes: self.dataset.classes.len(),
             search_params: genotype.is_none().then(|| cost::search_network(&self.specs.search).params),
-            found: genotype.and_then(|genotype| self.found_cost(genotype).ok()),
+            found: genotype.and_then(|genotype| self.found_size(genotype).ok()),
             steps: self.feed.steps_from(&self.config, &self.plan, self.position.phase),
             epochs,
         }
@@ -451,7 +467,7 @@ impl Run {
             (phase, &self.stage, &self.feed.validation)
         {
             let started = Instant::now();
-            let accuracy = evaluate(&state.net, loader, &self.device)?.accuracy();
+            let accuracy = evaluate(state.scored(), loader, &self.device)?.accuracy();
             self.memory.seconds[1] += started.elapsed().as_secs_f64();
             self.memory.val_accuracy = Some(accuracy);
             self.note(Event::Validation { epoch, accuracy }, observer)?;
@@ -492,7 +508,7 @@ impl Run {
             });
         };
         self.memory.eval_genotype = None;
-        self.stage = Stage::Found(Box::new(self.fresh_found(&genotype)));
+        self.stage = Stage::Found(Box::new(self.fresh_found(&genotype)?));
         Ok(())
     }
 
@@ -501,8 +517,13 @@ impl Run {
         self.plan.search(self.position.phase)
     }
 
-    pub(crate) fn fresh_found(&self, genotype: &StageGenotypes) -> FoundState {
-        FoundState::new(&self.config, &self.specs.found_plan, genotype, self.seed, &self.device)
+    pub(crate) fn fresh_found(&self, genotype: &StageGenotypes) -> Result<FoundState, SearchError> {
+        let plan = self.found_spec(genotype)?.plan()?;
+        Ok(FoundState::new(&self.config, &plan, genotype, self.seed, &self.device))
+    }
+
+    fn found_spec(&self, genotype: &StageGenotypes) -> Result<NetworkSpec, SearchError> {
+        Ok(self.config.found_spec(self.specs.image, self.specs.classes, genotype)?)
     }
 
     pub(crate) fn rebuild_evalnet(&self, nets: &mut SearchNets, genotype: &StageGenotypes) {
@@ -515,7 +536,7 @@ impl Run {
             return Ok(Outcome { run_dir: self.folder.path().display().to_string(), ..outcome });
         }
         let test = match &self.stage {
-            Stage::Found(state) => Some(evaluate(&state.net, &self.feed.test, &self.device)?),
+            Stage::Found(state) => Some(evaluate(state.scored(), &self.feed.test, &self.device)?),
             Stage::Search(..) => None,
         };
         if let Some(score) = test {
@@ -526,11 +547,12 @@ impl Run {
         let Some(genotype) = self.memory.genotype.clone() else {
             return Err(SearchError::NoBundle { path: self.folder.path().to_owned() });
         };
-        let [params, macs] = self.found_cost(&genotype)?;
+        let FoundSize { init_channels, params, macs } = self.found_size(&genotype)?;
         let [seconds_search, seconds_retrain] = self.memory.seconds;
         let outcome = Outcome {
             run_dir: self.folder.path().display().to_string(),
             genotype: genotype.to_string(),
+            init_channels,
             params,
             macs,
             test_accuracy: test.map(|score| score.accuracy()),
@@ -542,23 +564,24 @@ impl Run {
         self.note(Event::Finished { seconds_search, seconds_retrain }, observer)?;
         self.journal.sync()?;
         let model = BundleModel::new(
-            self.specs.found.clone(),
+            self.found_spec(&genotype)?,
             genotype.clone(),
             &self.dataset,
             &self.feed.normalisation,
             self.seed,
         );
         let net = match &self.stage {
-            Stage::Found(state) => Some(&state.net),
+            Stage::Found(state) => Some(state.scored()),
             Stage::Search(..) => None,
         };
         bundle::write(&self.folder, &model, net, &outcome)?;
         Ok(outcome)
     }
 
-    fn found_cost(&self, genotype: &StageGenotypes) -> Result<[u64; 2], SearchError> {
-        let cost = cost::evaluation_network(&self.specs.found_plan, genotype.as_slice(), true)?;
-        Ok([cost.params, cost.macs])
+    fn found_size(&self, genotype: &StageGenotypes) -> Result<FoundSize, SearchError> {
+        let spec = self.found_spec(genotype)?;
+        let cost = cost::evaluation_network(&spec.plan()?, genotype.as_slice(), true)?;
+        Ok(FoundSize { init_channels: spec.init_channels, params: cost.params, macs: cost.macs })
     }
 
     fn account(&mut self, phase: Phase, seconds: f64) {
@@ -631,21 +654,23 @@ impl Prepared {
         let shape = dataset.shape;
         let image = ImageShape { channels: shape.channels, height: shape.height, width: shape.width };
         let classes = dataset.classes.len();
-        let found = config.retrain_spec(image, classes);
+        // Whatever a search finds has to fit: limits are of no use once it is over.
+        let largest = genotype.clone().unwrap_or_else(|| dearest_genotype().into());
         let specs = Specs {
             search: config.search_spec(image, classes).plan()?,
             eval: config.eval_spec(image, classes).plan()?,
-            found_plan: found.plan()?,
-            found,
+            found: config.found_spec(image, classes, &largest)?.plan()?,
+            image,
+            classes,
         };
         let plan = match &genotype {
             Some(genotype) => {
-                genotype.check_stages(specs.found_plan.stages.len())?;
+                genotype.check_stages(specs.found.stages.len())?;
                 Plan::of_retraining(&config)
             }
             None => {
                 config.check_searched(&specs.search, "search.eval_cells", &specs.eval)?;
-                config.check_searched(&specs.search, "retrain.cells", &specs.found_plan)?;
+                config.check_searched(&specs.search, "retrain.cells", &specs.found)?;
                 config.check_settled(&specs.search, &specs.eval)?;
                 Plan::of(&config)
             }
@@ -803,7 +828,7 @@ impl Pace {
             let genotypes = cell.iter().cloned().collect::<Vec<_>>();
             cost::evaluation_network(plan, &genotypes, true).map_or(search, |cost| cost.macs as f64)
         };
-        let (eval, found) = (of(&specs.eval), of(&specs.found_plan));
+        let (eval, found) = (of(&specs.eval), of(&specs.found));
         let bank = match config.search.sample_archs {
             0 => cost::search_network(&specs.eval).macs as f64,
             samples => samples as f64 * eval,

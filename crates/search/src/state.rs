@@ -68,6 +68,11 @@ impl Run {
             Stage::Found(state) => {
                 writer.module("found", &state.net)?;
                 writer.optimiser("found_optim", &state.optimiser)?;
+                if let Some(average) = &state.average {
+                    writer.module("found_average", &average.net)?;
+                    let updates = average.updates.to_le_bytes().to_vec();
+                    writer.sections.push(("found_average_updates".to_owned(), updates));
+                }
             }
             Stage::Search(state, bank) => {
                 let SearchState { nets, optimisers, grads } = &mut **state;
@@ -108,9 +113,17 @@ impl Run {
         let Some(genotype) = self.memory.genotype.clone() else {
             return Err(reader.misfit("found", "there is no genotype with it"));
         };
-        let mut state = self.fresh_found(&genotype);
+        let mut state = self.fresh_found(&genotype)?;
         reader.module("found", &mut state.net)?;
         reader.optimiser("found_optim", &mut state.optimiser)?;
+        if let Some(average) = &mut state.average {
+            reader.module("found_average", &mut average.net)?;
+            let updates = reader.checkpoint.section("found_average_updates")?;
+            let updates = updates.try_into().map_err(|_| {
+                reader.misfit("found_average_updates", "the section does not have the length of a number")
+            })?;
+            average.updates = u64::from_le_bytes(updates);
+        }
         self.stage = Stage::Found(Box::new(state));
         Ok(())
     }

@@ -209,3 +209,38 @@ fn darts_of_both_orders_ends_with_a_trained_network_and_stops_change_nothing() {
         assert_eq!(broken.told(), whole.told(), "{method}");
     }
 }
+
+#[test]
+fn averaged_weights_are_handed_over_and_stops_change_nothing() {
+    let settings = ["search.cycles=1", "retrain.epochs=2", "retrain.ema_decay=0.6"];
+    unchanged_by_stops(&settings);
+    let averaged = run(&settings);
+    let plain = run(&settings[..2]);
+    assert_eq!(averaged.found(), plain.found());
+    assert_ne!(averaged.told().weights, plain.told().weights, "what is handed over is the average");
+    assert_eq!(
+        averaged.checkpoint().section("found").unwrap().len(),
+        averaged.checkpoint().section("found_average").unwrap().len()
+    );
+    assert!(plain.checkpoint().section("found_average").is_err());
+}
+
+#[test]
+fn limits_decide_the_found_networks_width() {
+    let ended = run(&["search.cycles=1", "retrain.max_params=20k", "retrain.init_channels=64"]);
+    let device = cdarts_search::device("cpu").unwrap();
+    let bundle = cdarts_search::bundle::read(ended.run().path(), &device).unwrap();
+    let width = bundle.model.network.init_channels;
+    assert!(width.is_multiple_of(cdarts_space::WIDTH_STEP) && bundle.net.params() <= 20_000, "{width}");
+    let wider = cdarts_space::NetworkSpec { init_channels: width + 4, ..bundle.model.network };
+    let cells = ended.found();
+    let cost =
+        cdarts_space::cost::evaluation_network(&wider.plan().unwrap(), cells.as_slice(), true).unwrap();
+    assert!(cost.params > 20_000, "{width} + 4 channels fit too");
+
+    // Before the search: afterwards it would be in vain.
+    match begin(&["retrain.max_params=500"]) {
+        Err(SearchError::Space(error)) => assert!(error.to_string().contains("500 parameters"), "{error}"),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+}

@@ -52,6 +52,7 @@ mod op;
 mod plan;
 mod published;
 mod stages;
+mod width;
 
 pub use alphas::{Alphas, CellAlphas};
 pub use architecture::Architecture;
@@ -66,3 +67,4 @@ pub use plan::{
 };
 pub use published::{PUBLISHED, Published, published};
 pub use stages::StageGenotypes;
+pub use width::{CostLimits, WIDTH_STEP, dearest_genotype, widest};

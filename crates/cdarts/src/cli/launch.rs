@@ -30,7 +30,7 @@ pub fn run(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exi
 }
 
 fn begin(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit, CliError> {
-    let mut config = options.config.resolve()?;
+    let mut config = options.configuration().resolve()?;
     settle_data(&mut config.data, options.data.as_deref(), options.skip_broken)?;
     let name = options.device.as_deref().unwrap_or("cpu");
     let device = cdarts_search::device(name)?;
@@ -125,10 +125,10 @@ fn refuse_other_configuration(
     seed: u64,
 ) -> Result<(), CliError> {
     let mut differences = Vec::new();
-    if !options.config.is_empty() {
-        let base = options.config.config.clone().unwrap_or_else(|| run.config_path());
-        let given =
-            ConfigOptions { config: Some(base), settings: options.config.settings.clone() }.resolve()?;
+    let ConfigOptions { config, settings } = options.configuration();
+    if config.is_some() || !settings.is_empty() {
+        let base = config.unwrap_or_else(|| run.config_path());
+        let given = ConfigOptions { config: Some(base), settings }.resolve()?;
         differences = config_differences(own, &given)?;
     }
     differences

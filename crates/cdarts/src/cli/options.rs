@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cdarts_data::{DataError, Dataset, LoadOptions, SkippedFile};
 use cdarts_search::Config;
-use cdarts_search::config::{self, DataConfig, Source};
+use cdarts_search::config::{self, Amount, DataConfig, Source};
 use clap::Args;
 use fs_err as fs;
 
@@ -19,7 +19,7 @@ const DEFAULT_RECIPE: Source<'static> = Source {
     text: include_str!("../../../../configs/digits.toml"),
 };
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ConfigOptions {
     /// Configuration file (TOML); without it, the recipe for the built-in digits
     #[arg(long, value_name = "FILE")]
@@ -57,6 +57,14 @@ pub struct RunOptions {
     /// Leave out up to N image files that cannot be read, and say which [default: 0]
     #[arg(long, value_name = "N")]
     pub skip_broken: Option<usize>,
+
+    /// Give the found network the most channels that so many parameters allow, such as 3.3M; sets retrain.max_params
+    #[arg(long, value_name = "N")]
+    pub max_params: Option<Amount>,
+
+    /// The same for multiply-adds an image, such as 600M; sets retrain.max_macs
+    #[arg(long, value_name = "N")]
+    pub max_macs: Option<Amount>,
 
     #[command(flatten)]
     pub threads: ThreadOptions,
@@ -103,10 +111,16 @@ impl ConfigOptions {
         let name = path.display().to_string();
         Ok(config::resolve(Some(Source { name: &name, text: &text }), &self.settings)?)
     }
+}
 
-    /// Whether nothing was asked for.
-    pub fn is_empty(&self) -> bool {
-        self.config.is_none() && self.settings.is_empty()
+impl RunOptions {
+    /// What was said about the configuration, options that stand for keys included.
+    pub fn configuration(&self) -> ConfigOptions {
+        let mut all = self.config.clone();
+        let limits = [("retrain.max_params", self.max_params), ("retrain.max_macs", self.max_macs)];
+        let limits = limits.into_iter().filter_map(|(key, limit)| Some(format!("{key}={}", limit?)));
+        all.settings.extend(limits);
+        all
     }
 }
 
