@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use cdarts_runs::{Event, Journal, RunFolder};
-use cdarts_search::{FoundSize, Outcome, Overview};
+use cdarts_search::timing::Expected;
+use cdarts_search::{Config, FoundSize, Outcome, Overview};
 use cdarts_space::drawing::Picture;
 use cdarts_space::{Architecture, drawing};
 
@@ -21,6 +22,56 @@ const WORK: [&str; 5] = [
 
 /// Width of the column of names.
 const NAMES: usize = 16;
+
+/// What was chosen for images without a configuration, or for a time.
+pub struct Chosen {
+    /// The configuration.
+    pub config: Config,
+    /// What it takes.
+    pub expected: Expected,
+}
+
+/// What was chosen, in a few lines.
+pub fn chosen(Chosen { config, expected }: &Chosen) -> String {
+    let (search, retrain) = (&config.search, &config.retrain);
+    let cells = |cells: &[usize]| cells.iter().map(ToString::to_string).collect::<Vec<_>>().join("+");
+    let part = |fraction: f64| match fraction {
+        1.0 => String::new(),
+        fraction => format!(" over {:.1} % of the images", fraction * 100.0),
+    };
+    let mut lines = Vec::new();
+    if expected.search > 0.0 {
+        let cycles = format!(
+            "{} and {}",
+            counted(search.warmup_epochs, "warm-up epoch"),
+            counted(search.cycles, "cycle")
+        );
+        lines.push(row(
+            "search",
+            &format!(
+                "{} channels, {} cells, batches of {}; {cycles}{}: about {}",
+                search.init_channels,
+                cells(&search.cells),
+                search.batch_size,
+                part(search.epoch_fraction),
+                seconds(expected.search)
+            ),
+        ));
+    }
+    lines.push(row(
+        "training",
+        &format!(
+            "{} channels, {} cells, batches of {}; about {}{}: about {}",
+            retrain.init_channels,
+            cells(&retrain.cells),
+            retrain.batch_size,
+            counted(retrain.epochs, "epoch"),
+            part(retrain.epoch_fraction),
+            seconds(expected.retrain)
+        ),
+    ));
+    lines.join("\n")
+}
 
 /// What is going to happen.
 pub fn overview(overview: &Overview) -> String {

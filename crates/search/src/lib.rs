@@ -5,6 +5,7 @@
 //! run with its journal and checkpoints.
 
 pub mod bench;
+pub mod budget;
 pub mod bundle;
 pub mod check;
 pub mod config;
@@ -12,18 +13,21 @@ pub mod device;
 pub mod discretise;
 mod error;
 pub mod feed;
+pub mod forecast;
 pub mod grads;
 pub mod method;
 pub mod networks;
 pub mod objective;
 pub mod optimisers;
 pub mod pretrain;
+pub mod recipe;
 pub mod retrain;
 pub mod run;
 pub mod schedule;
 pub mod scoring;
 mod state;
 pub mod step;
+pub mod timing;
 pub mod transfer;
 pub mod unrolled;
 

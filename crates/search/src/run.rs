@@ -20,6 +20,7 @@ use crate::bundle::{self, BundleModel};
 use crate::config::{Config, Method};
 use crate::discretise;
 use crate::feed::{Feed, KINDS, kind};
+use crate::forecast::forecast;
 use crate::networks::{Batch, SearchNets};
 use crate::optimisers::Optimisers;
 use crate::pretrain::Pool;
@@ -27,6 +28,7 @@ use crate::retrain::{FoundState, evaluate};
 use crate::schedule::{self, Plan};
 use crate::state::Tally;
 use crate::step::{Rates, SearchState, StepReport};
+use crate::timing::time_found;
 use crate::transfer;
 
 /// What a run is made from.
@@ -41,6 +43,9 @@ pub struct Ingredients {
     pub device: Device,
     /// The genotypes to train, one for all stages or one a stage; none to search for them.
     pub genotype: Option<StageGenotypes>,
+    /// Seconds of work after which the run should end: the found network is trained for as many epochs as are left then.
+    /// `retrain.epochs` stays where there is none.
+    pub budget: Option<f64>,
 }
 
 /// Facts for the manifest that only the program knows.
@@ -61,6 +66,9 @@ pub trait Observer {
 
     /// After every event that went into the journal.
     fn event(&mut self, event: &Event);
+
+    /// Once it is settled by the time that is left how many epochs the found network is trained for.
+    fn settled(&mut self, _epochs: usize) {}
 
     /// Whether to save and stop after this step.
     fn stop(&mut self) -> bool;
@@ -201,10 +209,14 @@ pub(crate) struct Memory {
     pub genotype: Option<StageGenotypes>,
     /// What the epoch under way measured so far.
     pub tally: Tally,
-    /// Accuracy on the validation part after the last epoch of the retraining.
-    pub val_accuracy: Option<f64>,
+    /// Accuracy on the validation part after each epoch of the retraining.
+    pub validation: Vec<f64>,
     /// Seconds spent so far: search, retraining.
     pub seconds: [f64; 2],
+    /// Epochs of the retraining. A budget settles them when it begins.
+    pub retrain_epochs: usize,
+    /// Seconds of work after which the run should end.
+    pub budget: Option<f64>,
 }
 
 /// How long steps take.
@@ -469,12 +481,16 @@ impl Run {
             let started = Instant::now();
             let accuracy = evaluate(state.scored(), loader, &self.device)?.accuracy();
             self.memory.seconds[1] += started.elapsed().as_secs_f64();
-            self.memory.val_accuracy = Some(accuracy);
-            self.note(Event::Validation { epoch, accuracy }, observer)?;
+            self.memory.validation.push(accuracy);
+            let forecast = forecast(&self.memory.validation, loader.len(), self.plan.retrain_epochs);
+            self.note(Event::Validation { epoch, accuracy, forecast }, observer)?;
         }
         self.position = Position { phase: next, step: 0 };
         if matches!((self.position.phase, &self.stage), (Phase::Retrain { .. }, Stage::Search(..))) {
             self.enter_retraining()?;
+            if self.memory.budget.is_some() {
+                observer.settled(self.memory.retrain_epochs);
+            }
         }
         self.save(&mut |event| observer.event(event))
     }
@@ -508,8 +524,27 @@ impl Run {
             });
         };
         self.memory.eval_genotype = None;
+        if let Some(budget) = self.memory.budget {
+            self.settle_epochs(budget, &genotype)?;
+        }
         self.stage = Stage::Found(Box::new(self.fresh_found(&genotype)?));
         Ok(())
+    }
+
+    /// As many epochs of the retraining as end with the budget. The configuration in the run's folder says them from now
+    /// on, so that it repeats this run.
+    fn settle_epochs(&mut self, budget: f64, genotype: &StageGenotypes) -> Result<(), SearchError> {
+        let timing = time_found(&self.config, &self.feed, self.fresh_found(genotype)?, &self.device)?;
+        let left = budget - self.journal.seconds();
+        self.set_retrain_epochs(timing.epochs_within(left, &self.config, &self.feed));
+        atomic::write(&self.folder.config_path(), self.config.to_toml()?.as_bytes())?;
+        Ok(())
+    }
+
+    pub(crate) fn set_retrain_epochs(&mut self, epochs: usize) {
+        self.config.retrain.epochs = epochs;
+        self.plan.retrain_epochs = epochs;
+        self.memory.retrain_epochs = epochs;
     }
 
     /// The number of the search under way, see [`Plan::search`].
@@ -556,7 +591,7 @@ impl Run {
             params,
             macs,
             test_accuracy: test.map(|score| score.accuracy()),
-            val_accuracy: self.memory.val_accuracy,
+            val_accuracy: self.memory.validation.last().copied(),
             seconds_search,
             seconds_retrain,
             seed: self.seed,
@@ -642,6 +677,7 @@ struct Prepared {
     seed: u64,
     device: Device,
     genotype: Option<StageGenotypes>,
+    budget: Option<f64>,
     plan: Plan,
     feed: Feed,
     specs: Specs,
@@ -649,7 +685,7 @@ struct Prepared {
 
 impl Prepared {
     fn new(ingredients: Ingredients) -> Result<Self, SearchError> {
-        let Ingredients { config, dataset, seed, device, genotype } = ingredients;
+        let Ingredients { config, dataset, seed, device, genotype, budget } = ingredients;
         config.validate()?;
         let shape = dataset.shape;
         let image = ImageShape { channels: shape.channels, height: shape.height, width: shape.width };
@@ -677,7 +713,7 @@ impl Prepared {
         };
         let feed = Feed::new(&dataset, &config, seed)?;
         let config_hash = hash(&config, genotype.as_ref(), seed)?;
-        Ok(Self { config, config_hash, dataset, seed, device, genotype, plan, feed, specs })
+        Ok(Self { config, config_hash, dataset, seed, device, genotype, budget, plan, feed, specs })
     }
 
     fn manifest(&self, circumstances: &Circumstances) -> Result<Manifest, SearchError> {
@@ -712,7 +748,12 @@ impl Prepared {
             pretrains.then(|| Pool::new(&self.config, &self.specs.eval, &nets, self.seed, &self.device));
         let state =
             SearchState { nets, optimisers: Optimisers::new(&self.config.search), grads: Default::default() };
-        let memory = Memory { genotype: self.genotype, ..Memory::default() };
+        let memory = Memory {
+            genotype: self.genotype,
+            retrain_epochs: self.config.retrain.epochs,
+            budget: self.budget,
+            ..Memory::default()
+        };
         Run {
             pace: Pace::new(&self.config, &self.specs),
             position: Position { phase: self.plan.first(), step: 0 },
@@ -745,6 +786,8 @@ fn hash(config: &Config, genotype: Option<&StageGenotypes>, seed: u64) -> Result
     // What was read is told by the data's digest.
     deciding.data.path = String::new();
     deciding.data.skip_broken = 0;
+    // May be settled when they begin; a checkpoint says them.
+    deciding.retrain.epochs = 0;
     let text =
         format!("{}\n{seed}\n{}", deciding.to_toml()?, genotype.map(ToString::to_string).unwrap_or_default());
     Ok(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
@@ -758,6 +801,10 @@ fn rates(config: &Config, plan: &Plan, phase: Phase) -> Rates {
         arch: search.arch_lr,
     }
 }
+
+/// Passes of the bank's pre-training are numbered from here: no two passes have the same order, however many epochs the
+/// retraining has.
+const PRETRAIN_PASSES: u64 = 1 << 32;
 
 /// The batches that an epoch's steps take.
 enum Batches {
@@ -776,9 +823,8 @@ impl Batches {
         let weight = || feed.weight_half.epoch(weight_epoch as u64, step);
         let arch = || feed.arch_half.epoch(arch_epoch as u64, step);
         match phase {
-            // Numbered after those of the retraining: no two passes have the same order.
             Phase::PretrainBank { epoch } => {
-                Self::One(feed.training.epoch((plan.retrain_epochs + epoch) as u64, step))
+                Self::One(feed.training.epoch(PRETRAIN_PASSES + epoch as u64, step))
             }
             Phase::WarmSupernet { .. } => Self::One(weight()),
             Phase::WarmEval { .. } => Self::One(arch()),

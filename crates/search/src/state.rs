@@ -104,9 +104,23 @@ impl Run {
         self.position = checkpoint.header.position;
         self.memory = serde_json::from_value(checkpoint.header.cycle_state.clone())
             .map_err(|error| SearchError::State { path: path.to_owned(), reason: error.to_string() })?;
+        self.restore_epochs()?;
         let reader = Reader { path, checkpoint };
         let searching = checkpoint.sections.iter().any(|(name, _)| name == "supernet");
         if searching { self.restore_search(&reader) } else { self.restore_found(&reader) }
+    }
+
+    /// Under a budget the checkpoint's number of epochs counts: a configuration is written before the first checkpoint that
+    /// goes by it.
+    fn restore_epochs(&mut self) -> Result<(), SearchError> {
+        let (begun, given) = (self.memory.retrain_epochs, self.config.retrain.epochs);
+        if begun != given && self.memory.budget.is_none() {
+            let expected = format!("{begun}, which the run was begun with");
+            let key = "retrain.epochs".to_owned();
+            return Err(SearchError::ConfigValue { key, found: given.to_string(), expected });
+        }
+        self.set_retrain_epochs(begun);
+        Ok(())
     }
 
     fn restore_found(&mut self, reader: &Reader<'_>) -> Result<(), SearchError> {

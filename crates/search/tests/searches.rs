@@ -10,7 +10,7 @@ use cdarts_runs::Phase;
 use cdarts_search::SearchError;
 use cdarts_space::{StageGenotypes, parse_stages};
 
-use tiny::runs::{begin, broken_run, run};
+use tiny::runs::{begin, broken_run, broken_run_within, run};
 
 const ONE_AFTER_ANOTHER: [&str; 4] =
     ["search.one_stage=false", "search.repeat_cell=false", "search.eval_cells=[3,1]", "retrain.cells=[2,2]"];
@@ -243,4 +243,15 @@ fn limits_decide_the_found_networks_width() {
         Err(SearchError::Space(error)) => assert!(error.to_string().contains("500 parameters"), "{error}"),
         other => panic!("{:?}", other.map(|_| ())),
     }
+}
+
+#[test]
+fn a_budget_settles_the_epochs_and_the_run_can_be_repeated_without_it() {
+    // Stopped and resumed with a configuration that still says five epochs.
+    let spent = broken_run_within(&["search.cycles=1", "retrain.epochs=5"], 3, 0.001);
+    let epochs = spent.epochs().into_iter().filter(|phase| matches!(phase, Phase::Retrain { .. }));
+    assert_eq!(epochs.collect::<Vec<_>>(), [Phase::Retrain { epoch: 0 }], "one epoch at least");
+    let config = std::fs::read_to_string(spent.run().config_path()).unwrap();
+    assert!(config.contains("\nepochs = 1\n"), "{config}");
+    assert_eq!(spent.told(), run(&["search.cycles=1", "retrain.epochs=1"]).told());
 }

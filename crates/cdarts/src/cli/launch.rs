@@ -7,12 +7,13 @@ use cdarts_search::{Circumstances, Config, Ending, Ingredients, Outcome, Run, bu
 use cdarts_space::StageGenotypes;
 
 use super::genotype;
-use super::options::{ConfigOptions, RunOptions, load, load_again, load_options, settle_data};
+use super::options::{ConfigOptions, RunOptions, load_again, load_options, settle_data};
+use super::plan::{self, Settled};
 use crate::error::{CliError, quoted};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::progress::Follower;
-use crate::summary;
+use crate::summary::{self, Chosen};
 use crate::terminal::{self, HINT, WARNING};
 
 /// Where runs go.
@@ -30,20 +31,20 @@ pub fn run(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exi
 }
 
 fn begin(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit, CliError> {
-    let mut config = options.configuration().resolve()?;
-    settle_data(&mut config.data, options.data.as_deref(), options.skip_broken)?;
     let name = options.device.as_deref().unwrap_or("cpu");
     let device = cdarts_search::device(name)?;
     let threads = options.threads.start()?;
-    let dataset = load(&config.data, &load_options(&config.data))?;
     let seed = options.seed.unwrap_or(1);
+    let settled = plan::settle(options, seed, &device, genotype.is_some())?;
+    let Settled { config, dataset, budget, expected } = settled;
     let circumstances = Circumstances { command_line: command_line(), device: name.to_owned(), threads };
 
     let kind = dataset.name.clone();
     let (kept, out) = (genotype.clone(), options.out.clone());
-    let ingredients = Ingredients { config, dataset, seed, device, genotype };
+    let chosen = expected.map(|expected| Chosen { config: config.clone(), expected });
+    let ingredients = Ingredients { config, dataset, seed, device, genotype, budget };
     if options.dry_run {
-        return preview(options, ingredients, &circumstances);
+        return preview(options, chosen, ingredients, &circumstances);
     }
     let interrupt = Interrupt::listen()?;
     let run = Run::begin(ingredients, &circumstances, || {
@@ -56,7 +57,7 @@ fn begin(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit,
         }
         Ok(folder)
     })?;
-    follow(options, run, interrupt)
+    follow(options, chosen, run, interrupt)
 }
 
 fn command_line() -> Vec<String> {
@@ -66,12 +67,16 @@ fn command_line() -> Vec<String> {
 /// Builds the whole run in a scratch folder, so that whatever would stop it stops this.
 fn preview(
     options: &RunOptions,
+    chosen: Option<Chosen>,
     ingredients: Ingredients,
     circumstances: &Circumstances,
 ) -> Result<Exit, CliError> {
     let scratch = tempfile::tempdir()?;
     let run = Run::begin(ingredients, circumstances, || RunFolder::create(&scratch.path().join("run")))?;
     let overview = run.overview();
+    if let Some(chosen) = chosen.filter(|_| !options.json) {
+        terminal::result(&summary::chosen(&chosen))?;
+    }
     if options.json {
         terminal::result(&serde_json::to_string_pretty(&overview)?)?;
     } else {
@@ -97,12 +102,12 @@ fn resume(options: &RunOptions, path: &Path) -> Result<Exit, CliError> {
     let dataset = load_again(&config.data, &load_options(&config.data), options.data.as_deref())?;
     let genotype = genotype::of_retraining(&folder)?;
     let interrupt = Interrupt::listen()?;
-    let ingredients = Ingredients { config, dataset, seed: manifest.seed, device, genotype };
+    let ingredients = Ingredients { config, dataset, seed: manifest.seed, device, genotype, budget: None };
     let (run, warnings) = Run::resume(ingredients, folder)?;
     for warning in warnings {
         terminal::label(WARNING, "warning", &format!("{warning}; going on from the checkpoint before it"));
     }
-    follow(options, run, interrupt)
+    follow(options, None, run, interrupt)
 }
 
 /// The configuration that a run's folder holds.
@@ -174,10 +179,15 @@ fn finished(run: &RunFolder) -> Result<Option<Outcome>, CliError> {
     Ok(outcome.map(|outcome| Outcome { run_dir, ..outcome }))
 }
 
-fn follow(options: &RunOptions, mut run: Run, interrupt: Interrupt) -> Result<Exit, CliError> {
+fn follow(
+    options: &RunOptions,
+    chosen: Option<Chosen>,
+    mut run: Run,
+    interrupt: Interrupt,
+) -> Result<Exit, CliError> {
     let path = run.folder().path().to_owned();
     let mut follower = Follower::new(options.progress, interrupt);
-    follower.introduce(&run.overview(), &path);
+    follower.introduce(chosen.as_ref(), &run.overview(), &path);
     let ending = run.work(&mut follower);
     follower.clear();
     match ending? {

@@ -1,5 +1,7 @@
 //! `cdarts search`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::launch;
@@ -9,14 +11,18 @@ use crate::exit::Exit;
 
 /// Search a network for a set of images, train it and score it
 ///
-/// Without options: on the built-in handwritten digits, in about half a minute. Everything the run writes goes to a new
+/// Without options: on the built-in handwritten digits, in about half a minute. With images and without a configuration,
+/// size of the images, width of the networks, batches and epochs follow from how many images of what size there are, and
+/// from --budget; what was chosen is printed first. Everything the run writes goes to a new
 /// folder under `runs/`. Ctrl-C saves and stops; `--resume` goes on where the run stopped, also after a crash, and
 /// ends with the same result as if it had never stopped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cdarts search
-  cdarts search --data photos/ --set data.size=32
+  cdarts search photos/
+  cdarts search photos/ --budget 10m
+  cdarts search photos/ --set data.size=32
   cdarts search --config configs/darts-cifar10-quick.toml --data cifar-10-batches-bin/ --seed 2
   cdarts search --set search.cycles=8 --set search.distance=kl --dry-run
   cdarts search --resume runs/2026-11-24-digits-s1
@@ -24,12 +30,18 @@ Examples:
 
 `cdarts config show` prints every key that --set takes.")]
 pub struct SearchArgs {
+    /// Images, as --data takes them
+    #[arg(value_name = "PATH", conflicts_with_all = ["data", "resume"])]
+    images: Option<PathBuf>,
+
     #[command(flatten)]
     options: RunOptions,
 }
 
 impl SearchArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
-        launch::run(&self.options, None)
+        let mut options = self.options.clone();
+        options.data = self.images.clone().or(options.data);
+        launch::run(&options, None)
     }
 }
