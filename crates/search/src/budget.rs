@@ -210,7 +210,8 @@ mod tests {
 
     /// The digits with steps that take as long as they are said to, here and on any machine.
     fn fitted(settings: &[&str], step: f64) -> (Fitted, Feed) {
-        let settings: Vec<String> = settings.iter().map(ToString::to_string).collect();
+        let small = ["retrain.cutout=0", "data.crop_padding=1"];
+        let settings: Vec<String> = settings.iter().chain(&small).map(ToString::to_string).collect();
         let config = resolve(None, &settings).unwrap();
         let dataset = cdarts_data::load(None, &LoadOptions::default()).unwrap();
         let feed = Feed::new(&dataset, &config, 1).unwrap();

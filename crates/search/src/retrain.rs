@@ -5,7 +5,7 @@ use burn_optim::ModuleOptimizer;
 use cdarts_data::Loader;
 use cdarts_nets::laps::part;
 use cdarts_nets::{DropPath, FoundNet, Initialiser, moving_average};
-use cdarts_space::{NetworkPlan, StageGenotypes};
+use cdarts_space::{Architecture, SkeletonPlan};
 
 use burn::tensor::Device;
 
@@ -67,19 +67,21 @@ impl Score {
 }
 
 impl FoundState {
-    /// A freshly initialised network of `plan` with the cells of `genotypes`.
+    /// A freshly initialised network of `plan` with the cells of `architecture`, which [`SkeletonPlan::check`] has
+    /// accepted.
     pub fn new(
         config: &Config,
-        plan: &NetworkPlan,
-        genotypes: impl Into<StageGenotypes>,
+        plan: &SkeletonPlan,
+        architecture: impl Into<Architecture>,
         seed: u64,
         device: &Device,
     ) -> Self {
         let auxiliary = config.retrain.auxiliary_weight > 0.0;
-        let genotypes = genotypes.into();
+        let architecture = architecture.into();
         // Built anew, not cloned: clones share their running statistics.
-        let fresh =
-            || FoundNet::new(plan, genotypes.clone(), auxiliary, &Initialiser::new(seed, device).at(PLACE));
+        let fresh = || {
+            FoundNet::new(plan, architecture.clone(), auxiliary, &Initialiser::new(seed, device).at(PLACE))
+        };
         let net = fresh();
         let decay = config.retrain.ema_decay;
         let average = (decay > 0.0).then(|| WeightAverage { net: fresh(), updates: 0, decay });

@@ -7,11 +7,12 @@ use burn::tensor::Device;
 use cdarts_data::{DataError, Dataset, Loader};
 use cdarts_nets::FoundNet;
 use cdarts_runs::Phase;
-use cdarts_space::{Genotype, ImageShape, StageGenotypes, published};
+use cdarts_space::{Architecture, ImageShape};
 
 use crate::SearchError;
-use crate::config::Config;
+use crate::config::{Config, Space};
 use crate::feed::{Feed, KINDS, kind};
+use crate::method::Moment;
 use crate::networks::{Batch, SearchNets};
 use crate::optimisers::Optimisers;
 use crate::pretrain::Pool;
@@ -103,9 +104,11 @@ impl<'a> Trial<'a> {
         let eval = config.eval_spec(image, classes).plan()?;
         let mut nets =
             SearchNets::new(config, &config.search_spec(image, classes).plan()?, self.seed, self.device);
-        nets.build_evalnet(config, &eval, stand_in(), self.seed, self.device);
+        nets.build_evalnet(config, &eval, stand_in(config), self.seed, self.device);
         let optimisers = Optimisers::new(&config.search);
         let mut state = SearchState { nets, optimisers, grads: Default::default() };
+        let place = [self.seed, 0, 0];
+        let moment = Moment { rates: RATES, penalty_weight: 1.0, temperature: 1.0, place };
         let (weight, arch) = (self.batch(&self.feed.weight_half)?, self.batch(&self.feed.arch_half)?);
         timing.steps[kind(Phase::WarmSupernet { before_cycle: 0, epoch: 0 })] =
             seconds(|| drop(state.warm_supernet(&weight, RATES, config)));
@@ -114,7 +117,7 @@ impl<'a> Trial<'a> {
                 seconds(|| drop(state.warm_eval(&arch, RATES, config)));
         }
         timing.steps[kind(Phase::Joint { cycle: 0, epoch: 0 })] =
-            seconds(|| drop(state.architecture_step(&arch, &weight, RATES, 1.0, config)));
+            seconds(|| drop(state.architecture_step(&arch, &weight, &moment, config)));
         if plan.bank_epochs > 0 {
             let mut pool = Pool::new(config, &eval, &state.nets, self.seed, self.device);
             let mut failed = None;
@@ -133,7 +136,7 @@ impl<'a> Trial<'a> {
     /// # Errors
     /// As [`Self::time`].
     pub fn time_found(&self, config: &Config) -> Result<Timing, SearchError> {
-        let cells = StageGenotypes::from(stand_in());
+        let cells = stand_in(config);
         let plan = config.found_spec(self.image(), self.dataset.classes.len(), &cells)?.plan()?;
         let state = FoundState::new(config, &plan, cells, self.seed, self.device);
         time_found(config, &self.feed, state, self.device)
@@ -175,9 +178,13 @@ fn first(loader: &Loader, device: &Device) -> Result<Batch, SearchError> {
     }
 }
 
-/// The cells that the paper shows.
-fn stand_in() -> Genotype {
-    published("cdarts-cifar").unwrap_or_else(|| unreachable!("the published genotypes hold the paper's own"))
+/// Published cells of the space that is searched.
+fn stand_in(config: &Config) -> Architecture {
+    let name = match config.search.space {
+        Space::Darts => "cdarts-cifar",
+        Space::NasBench201 => "nas-bench-201-cell-1",
+    };
+    Architecture::published(name).unwrap_or_else(|| unreachable!("both are published"))
 }
 
 /// Median of a few goes, after one that is not counted.

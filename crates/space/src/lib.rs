@@ -51,6 +51,7 @@ mod heads;
 mod op;
 mod plan;
 mod published;
+mod skeleton;
 mod stages;
 mod width;
 
@@ -66,5 +67,6 @@ pub use plan::{
     CellPlan, ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, StagePlan, Stem, StemPlan,
 };
 pub use published::{PUBLISHED, Published, published};
+pub use skeleton::{PlanView, Skeleton, SkeletonPlan};
 pub use stages::StageGenotypes;
-pub use width::{CostLimits, WIDTH_STEP, dearest_genotype, widest};
+pub use width::{CostLimits, WIDTH_STEP, widest};

@@ -1,7 +1,7 @@
 //! The widest network that keeps within limits of parameters and multiply-adds.
 
-use crate::cost::{self, Cost};
-use crate::{CellGenotype, Edge, Genotype, NODES, NetworkSpec, Op, SpaceError};
+use crate::cost::Cost;
+use crate::{Architecture, CellGenotype, Edge, Genotype, NODES, Op, Skeleton, SpaceError, nas_bench_201};
 
 /// Widths that are tried are multiples of this many channels: published widths are (16, 36, 48).
 pub const WIDTH_STEP: usize = 4;
@@ -30,20 +30,20 @@ impl CostLimits {
     }
 }
 
-/// `spec` with the most channels, a multiple of [`WIDTH_STEP`] and at most 4,096, with which the network that
-/// `genotypes` describe keeps within `limits`; batch norms are affine, as in a network that is trained from scratch.
+/// `spec` with the most channels, a multiple of [`WIDTH_STEP`] and at most 4,096, with which the network with the cells of
+/// `architecture` keeps within `limits`; batch norms are affine, as in a network that is trained from scratch.
 ///
 /// # Errors
 ///
-/// [`SpaceError::NoWidthFits`] where the narrowest is too dear; those of [`NetworkSpec::plan`] and
-/// [`cost::evaluation_network`].
+/// [`SpaceError::NoWidthFits`] where the narrowest is too dear; those of [`Skeleton::plan`] and
+/// [`SkeletonPlan::evaluation_cost`](crate::SkeletonPlan::evaluation_cost).
 pub fn widest(
-    spec: &NetworkSpec,
-    genotypes: &[Genotype],
+    spec: &Skeleton,
+    architecture: &Architecture,
     limits: CostLimits,
-) -> Result<NetworkSpec, SpaceError> {
-    let of_width = |steps: usize| NetworkSpec { init_channels: steps * WIDTH_STEP, ..spec.clone() };
-    let cost = |steps: usize| cost::evaluation_network(&of_width(steps).plan()?, genotypes, true);
+) -> Result<Skeleton, SpaceError> {
+    let of_width = |steps: usize| spec.clone().with_init_channels(steps * WIDTH_STEP);
+    let cost = |steps: usize| of_width(steps).plan()?.evaluation_cost(architecture, true);
     let narrowest = cost(1)?;
     if !limits.allow(&narrowest) {
         let (width, params, macs) = (WIDTH_STEP, narrowest.params, narrowest.macs);
@@ -61,9 +61,19 @@ pub fn widest(
     Ok(of_width(fits))
 }
 
-/// The genotype that costs most: the larger separable convolution on every edge.
-pub fn dearest_genotype() -> Genotype {
-    let edge = |source| Edge { op: Op::SepConv5x5, source };
-    let cell = CellGenotype::new((0..NODES).map(|_| vec![edge(0), edge(1)]).collect());
-    Genotype { normal: cell.clone(), reduce: cell }
+impl Skeleton {
+    /// The cells that cost most: of every space its dearest convolution on every edge.
+    pub fn dearest_architecture(&self) -> Architecture {
+        match self {
+            Self::Darts(_) => {
+                let edge = |source| Edge { op: Op::SepConv5x5, source };
+                let cell = CellGenotype::new((0..NODES).map(|_| vec![edge(0), edge(1)]).collect());
+                Genotype { normal: cell.clone(), reduce: cell }.into()
+            }
+            Self::NasBench201(_) => {
+                let ops = [nas_bench_201::Op::NorConv3x3; nas_bench_201::EDGES];
+                Architecture::NasBench201(nas_bench_201::Genotype { ops })
+            }
+        }
+    }
 }

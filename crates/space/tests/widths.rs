@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its network should fail")]
 
 use cdarts_space::{
-    CostLimits, Genotype, ImageShape, NetworkSpec, Op, PUBLISHED, ReductionPosition, SpaceError, Stem,
-    WIDTH_STEP, cost, dearest_genotype, published, widest,
+    Architecture, CostLimits, Genotype, ImageShape, NetworkSpec, PUBLISHED, ReductionPosition, Skeleton,
+    SpaceError, Stem, WIDTH_STEP, cost, nas_bench_201, published, widest,
 };
 
 fn spec(side: usize) -> NetworkSpec {
@@ -29,7 +29,11 @@ fn costs(init_channels: usize) -> cost::Cost {
 }
 
 fn width(params: Option<u64>, macs: Option<u64>) -> usize {
-    widest(&spec(32), &[genotype()], CostLimits { params, macs }).unwrap().init_channels
+    fitted(32, CostLimits { params, macs }).unwrap().init_channels()
+}
+
+fn fitted(side: usize, limits: CostLimits) -> Result<Skeleton, SpaceError> {
+    widest(&Skeleton::Darts(spec(side)), &genotype().into(), limits)
 }
 
 #[test]
@@ -59,27 +63,43 @@ fn no_wider_network_would_fit() {
 fn limits_below_every_network_name_its_cost() {
     let limits = CostLimits { params: Some(10), macs: Some(1_000_000_000) };
     let narrowest = costs(WIDTH_STEP);
-    let error = widest(&spec(32), &[genotype()], limits).unwrap_err();
+    let error = fitted(32, limits).unwrap_err();
     let (params, macs) = (narrowest.params, narrowest.macs);
     assert_eq!(error, SpaceError::NoWidthFits { width: WIDTH_STEP, params, macs, limits });
     let said = error.to_string();
     for part in ["10 parameters and 1000000000 multiply-adds", &params.to_string(), &macs.to_string()] {
         assert!(said.contains(part), "{part} is not in: {said}");
     }
-    let too_small = widest(&spec(2), &[genotype()], CostLimits { params: Some(10_000_000), macs: None });
+    let too_small = fitted(2, CostLimits { params: Some(10_000_000), macs: None });
     assert!(matches!(too_small, Err(SpaceError::ImageTooSmall { .. })), "{too_small:?}");
 }
 
 #[test]
 fn no_published_genotype_costs_more_than_the_dearest() {
-    let plan = NetworkSpec { init_channels: 16, ..spec(32) }.plan().unwrap();
-    let cost =
-        |genotype: &Genotype| cost::evaluation_network(&plan, std::slice::from_ref(genotype), true).unwrap();
-    let dearest = dearest_genotype();
-    dearest.validate().unwrap();
-    assert!(dearest.normal.edges().all(|(_, edge)| edge.op == Op::SepConv5x5));
-    for known in PUBLISHED {
-        let other = published(known.name).unwrap();
-        assert!(cost(&other).params <= cost(&dearest).params && cost(&other).macs <= cost(&dearest).macs);
+    let nas_bench_201 =
+        nas_bench_201::NetworkSpec { init_channels: 16, ..nas_bench_201::NetworkSpec::published(10) };
+    for skeleton in
+        [Skeleton::Darts(NetworkSpec { init_channels: 16, ..spec(32) }), Skeleton::NasBench201(nas_bench_201)]
+    {
+        let plan = skeleton.plan().unwrap();
+        let dearest = plan.evaluation_cost(&skeleton.dearest_architecture(), true).unwrap();
+        let names = PUBLISHED.iter().map(|known| known.name);
+        let mut compared = 0;
+        for name in names.chain(nas_bench_201::PUBLISHED.iter().map(|known| known.name)) {
+            let architecture = Architecture::published(name).unwrap();
+            let Ok(cost) = plan.evaluation_cost(&architecture, true) else { continue };
+            assert!(cost.params <= dearest.params && cost.macs <= dearest.macs, "{name}");
+            compared += 1;
+        }
+        assert!(compared > 2);
     }
+}
+
+#[test]
+fn networks_of_nas_bench_201_are_fitted_too() {
+    let spec = Skeleton::NasBench201(nas_bench_201::NetworkSpec::published(10));
+    let cell = Architecture::published("nas-bench-201-cell-1").unwrap();
+    let cost = spec.plan().unwrap().evaluation_cost(&cell, true).unwrap();
+    let limits = CostLimits { params: Some(cost.params), macs: None };
+    assert_eq!(widest(&spec, &cell, limits).unwrap().init_channels(), 16, "the published width");
 }

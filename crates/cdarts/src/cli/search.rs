@@ -25,6 +25,7 @@ Examples:
   cdarts search photos/ --set data.size=32
   cdarts search --config configs/darts-cifar10-quick.toml --data cifar-10-batches-bin/ --seed 2
   cdarts search --set search.cycles=8 --set search.distance=kl --dry-run
+  cdarts search --config configs/nas-bench-201-quick.toml --data cifar-10-batches-bin/ --table nas-bench-201.csv
   cdarts search --resume runs/2026-11-24-digits-s1
   cdarts search --json > result.json
 
@@ -36,12 +37,16 @@ pub struct SearchArgs {
 
     #[command(flatten)]
     options: RunOptions,
+
+    /// Table of NAS-Bench-201's accuracies to look the found cell up in; read after the search has ended
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
 }
 
 impl SearchArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
         let mut options = self.options.clone();
         options.data = self.images.clone().or(options.data);
-        launch::run(&options, None)
+        launch::run(&options, None, self.table.as_deref())
     }
 }

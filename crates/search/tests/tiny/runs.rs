@@ -6,7 +6,7 @@ use cdarts_search::config::{self, Config, Source};
 use cdarts_search::{
     Circumstances, Ending, Ingredients, Observer, Outcome, Progress, Run, SearchError, device,
 };
-use cdarts_space::StageGenotypes;
+use cdarts_space::{Architecture, StageGenotypes};
 use tempfile::TempDir;
 
 /// Four steps an epoch, two cycles, two stages with both kinds of cell where there are two.
@@ -73,7 +73,7 @@ fn recipe(settings: &[&str]) -> Config {
     config::resolve(Some(Source { name: "the tiny recipe", text: RECIPE }), &settings).unwrap()
 }
 
-fn ingredients(config: &Config, genotype: Option<StageGenotypes>, budget: Option<f64>) -> Ingredients {
+fn ingredients(config: &Config, genotype: Option<Architecture>, budget: Option<f64>) -> Ingredients {
     let options = LoadOptions { size: config.data.size.sides(), ..LoadOptions::default() };
     let dataset = cdarts_data::load(None, &options).unwrap();
     let device = device("cpu").unwrap();
@@ -82,14 +82,23 @@ fn ingredients(config: &Config, genotype: Option<StageGenotypes>, budget: Option
 
 /// Begins a run in a new folder.
 pub fn begin(settings: &[&str]) -> Result<(TempDir, Run), SearchError> {
-    begin_within(settings, None)
+    begin_with(settings, None, None)
 }
 
-fn begin_within(settings: &[&str], budget: Option<f64>) -> Result<(TempDir, Run), SearchError> {
+/// Begins the training of a given architecture in a new folder.
+pub fn begin_training(settings: &[&str], genotype: Architecture) -> Result<(TempDir, Run), SearchError> {
+    begin_with(settings, Some(genotype), None)
+}
+
+fn begin_with(
+    settings: &[&str],
+    genotype: Option<Architecture>,
+    budget: Option<f64>,
+) -> Result<(TempDir, Run), SearchError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let circumstances = Circumstances { command_line: vec![], device: "cpu".to_owned(), threads: 1 };
-    let ingredients = ingredients(&recipe(settings), None, budget);
+    let ingredients = ingredients(&recipe(settings), genotype, budget);
     let run = Run::begin(ingredients, &circumstances, || RunFolder::create(&path))?;
     Ok((folder, run))
 }
@@ -110,7 +119,7 @@ pub fn broken_run(settings: &[&str], steps: usize) -> Ended {
 }
 
 fn work(settings: &[&str], steps: Option<usize>, budget: Option<f64>) -> Ended {
-    let (folder, mut run) = begin_within(settings, budget).unwrap();
+    let (folder, mut run) = begin_with(settings, None, budget).unwrap();
     let mut resumes = 0;
     loop {
         let ending = run.work(&mut StopAfter { steps, done: 0 }).unwrap();
@@ -152,6 +161,15 @@ impl Ended {
             _ => None,
         });
         texts.map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// What random search has scored, in order.
+    pub fn candidates(&self) -> Vec<(String, f64)> {
+        let candidates = self.events().into_iter().filter_map(|event| match event {
+            Event::Candidate { text, accuracy, .. } => Some((text, accuracy)),
+            _ => None,
+        });
+        candidates.collect()
     }
 
     /// All epochs, in order.
