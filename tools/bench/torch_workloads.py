@@ -172,10 +172,10 @@ def joint_step(setting):
 class FoundNet(nn.Module):
     """The found network, with an auxiliary head for training."""
 
-    def __init__(self, channels, size):
+    def __init__(self, channels, size, counts=(7, 7, 6)):
         super().__init__()
         self.stem = networks.stem(3 * channels)
-        self.cells = networks.EvalNet(channels, affine=True)
+        self.cells = networks.EvalNet(channels, counts, affine=True)
         self.auxiliary = networks.Head(16 * channels, size // 4, 5, 3, True)
 
     def forward(self, images, drop):

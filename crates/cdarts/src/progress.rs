@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use cdarts_runs::Event;
+use cdarts_runs::{Event, Forecast};
 use cdarts_search::{Observer, Overview, Progress};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
 use crate::interrupt::Interrupt;
-use crate::summary;
+use crate::summary::{self, Chosen};
 use crate::terminal;
 use crate::wording::{counted, percent, seconds};
 
@@ -67,10 +67,13 @@ impl Follower {
     }
 
     /// Says what is going to happen, and where it is written down.
-    pub fn introduce(&self, overview: &Overview, run: &Path) {
+    pub fn introduce(&self, chosen: Option<&Chosen>, overview: &Overview, run: &Path) {
         let run = run.display().to_string();
         match &self.view {
             View::Bar(_) | View::Lines => {
+                if let Some(chosen) = chosen {
+                    terminal::tell(&summary::chosen(chosen));
+                }
                 terminal::tell(&summary::overview(overview));
                 terminal::tell(&summary::row("run folder", &run));
             }
@@ -168,12 +171,23 @@ impl Observer for Follower {
                     line.push_str(&format!("  ALARM: {alarm}"));
                 }
             }
-            (Event::Validation { accuracy, .. }, Some(line)) => {
+            (Event::Validation { accuracy, forecast, .. }, Some(line)) => {
                 line.push_str(&format!("  validation {}", percent(*accuracy)));
+                if let Some(forecast) = forecast {
+                    line.push_str(&expected(forecast));
+                }
             }
             (Event::Step { .. }, _) => {}
             _ => self.flush(),
         }
+    }
+
+    fn settled(&mut self, epochs: usize) {
+        self.flush();
+        self.say(&format!(
+            "the time left is enough to train the found network for {}",
+            counted(epochs, "epoch")
+        ));
     }
 
     fn stop(&mut self) -> bool {
@@ -199,6 +213,12 @@ fn measured<N: AsRef<str>>(terms: &BTreeMap<N, f64>, accuracy: &BTreeMap<N, f64>
     let shares: String =
         accuracy.iter().map(|(name, &share)| format!(" {} {}", name.as_ref(), percent(share))).collect();
     format!("loss{losses}  accuracy{shares}")
+}
+
+/// `, in the end about 84 % (79 to 88 %)`
+fn expected(Forecast { accuracy, low, high }: &Forecast) -> String {
+    let whole = |share: &f64| format!("{:.0}", share * 100.0);
+    format!(", in the end about {} % ({} to {} %)", whole(accuracy), whole(low), whole(high))
 }
 
 fn as_json(progress: &Progress) -> Value {

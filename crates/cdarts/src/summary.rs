@@ -4,7 +4,8 @@ use std::path::Path;
 
 use cdarts_runs::{Event, Journal, RunFolder};
 use cdarts_search::scoreboard::Ranking;
-use cdarts_search::{Outcome, Overview};
+use cdarts_search::timing::Expected;
+use cdarts_search::{Config, FoundSize, Outcome, Overview};
 use cdarts_space::drawing::Picture;
 use cdarts_space::nas_bench_201::Standing;
 use cdarts_space::{Architecture, drawing};
@@ -24,6 +25,56 @@ const WORK: [&str; 5] = [
 /// Width of the column of names.
 const NAMES: usize = 16;
 
+/// What was chosen for images without a configuration, or for a time.
+pub struct Chosen {
+    /// The configuration.
+    pub config: Config,
+    /// What it takes.
+    pub expected: Expected,
+}
+
+/// What was chosen, in a few lines.
+pub fn chosen(Chosen { config, expected }: &Chosen) -> String {
+    let (search, retrain) = (&config.search, &config.retrain);
+    let cells = |cells: &[usize]| cells.iter().map(ToString::to_string).collect::<Vec<_>>().join("+");
+    let part = |fraction: f64| match fraction {
+        1.0 => String::new(),
+        fraction => format!(" over {:.1} % of the images", fraction * 100.0),
+    };
+    let mut lines = Vec::new();
+    if expected.search > 0.0 {
+        let cycles = format!(
+            "{} and {}",
+            counted(search.warmup_epochs, "warm-up epoch"),
+            counted(search.cycles, "cycle")
+        );
+        lines.push(row(
+            "search",
+            &format!(
+                "{} channels, {} cells, batches of {}; {cycles}{}: about {}",
+                search.init_channels,
+                cells(&search.cells),
+                search.batch_size,
+                part(search.epoch_fraction),
+                seconds(expected.search)
+            ),
+        ));
+    }
+    lines.push(row(
+        "training",
+        &format!(
+            "{} channels, {} cells, batches of {}; about {}{}: about {}",
+            retrain.init_channels,
+            cells(&retrain.cells),
+            retrain.batch_size,
+            counted(retrain.epochs, "epoch"),
+            part(retrain.epoch_fraction),
+            seconds(expected.retrain)
+        ),
+    ));
+    lines.join("\n")
+}
+
 /// What is going to happen.
 pub fn overview(overview: &Overview) -> String {
     let [training, validation, test] = overview.images.map(|images| count(images as u64));
@@ -38,8 +89,10 @@ pub fn overview(overview: &Overview) -> String {
     if let Some(params) = overview.search_params {
         lines.push(row("search network", &format!("{} parameters", count(params))));
     }
-    if let Some([params, macs]) = overview.found {
-        lines.push(row("network", &format!("{} parameters, {} multiply-adds", count(params), count(macs))));
+    if let Some(FoundSize { init_channels, params, macs }) = overview.found {
+        let (params, macs) = (count(params), count(macs));
+        let network = format!("{init_channels} channels, {params} parameters, {macs} multiply-adds");
+        lines.push(row("network", &network));
     }
     let mut heading = "work";
     for ((what, &epochs), &steps) in WORK.iter().zip(&overview.epochs).zip(&overview.steps) {
@@ -86,6 +139,7 @@ pub fn outcome(outcome: &Outcome) -> Result<String, CliError> {
             &format!("{column} tau {kendall_tau:.3}, rho {spearman_rho:.3} over {cells} cells"),
         ));
     }
+    lines.push(row("width", &format!("{} channels in the first stage", outcome.init_channels)));
     lines.push(row("parameters", &count(outcome.params)));
     lines.push(row("multiply-adds", &format!("{} an image", count(outcome.macs))));
     let (search, retrain) = (seconds(outcome.seconds_search), seconds(outcome.seconds_retrain));

@@ -65,6 +65,8 @@ pub struct LoadOptions {
     /// Height and width in pixels that every image is brought to: cut at the centre to their proportions, then
     /// scaled. Without it images keep their size where all have the same; see [`load`] for where they have not.
     pub size: Option<[usize; 2]>,
+    /// Where `size` is none, the longest side that images keep; larger ones are scaled down in proportion.
+    pub longest_side: Option<usize>,
     /// 1 for grey, 3 for colour. Without it, colour if any image is in colour; other numbers of channels stay as
     /// they are.
     pub channels: Option<usize>,
@@ -85,6 +87,7 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             size: None,
+            longest_side: None,
             channels: None,
             fine_labels: true,
             axes: Axes::Auto,
@@ -113,7 +116,8 @@ impl LoadOptions {
 
     /// `native`, with what is set here in its place.
     pub(crate) fn target(&self, native: ImageShape) -> ImageShape {
-        let [height, width] = self.size.unwrap_or([native.height, native.width]);
+        let longest = self.longest_side.unwrap_or(usize::MAX);
+        let [height, width] = self.size.unwrap_or_else(|| native.sides_within(longest));
         ImageShape { channels: self.channels.unwrap_or(native.channels), height, width }
     }
 }

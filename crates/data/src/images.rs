@@ -38,6 +38,16 @@ impl ImageShape {
     pub const fn plane(self) -> usize {
         self.height * self.width
     }
+
+    /// Height and width scaled down in proportion, so that the longer is at most `longest`; neither below 8 pixels
+    /// unless it was before.
+    #[must_use]
+    pub fn sides_within(self, longest: usize) -> [usize; 2] {
+        let longer = self.height.max(self.width);
+        let scaled =
+            |side: usize| if longer > longest { (side * longest / longer).max(side.min(8)) } else { side };
+        [scaled(self.height), scaled(self.width)]
+    }
 }
 
 /// As `3×32×32`: channels, height, width.

@@ -459,6 +459,7 @@ fn noisy_tree() -> Tree {
 
 const STREAM: LoadOptions = LoadOptions {
     size: Some([8, 12]),
+    longest_side: None,
     channels: None,
     fine_labels: true,
     axes: Axes::Auto,

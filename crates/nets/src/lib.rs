@@ -6,6 +6,7 @@
 //! record the batch's statistics; `module.valid()` gives the inference form.
 
 pub mod arch;
+mod average;
 pub mod bank;
 pub mod bench;
 pub mod cell;
@@ -26,6 +27,7 @@ pub mod supernet;
 pub mod weights;
 
 pub use arch::{ArchWeights, CellWeights, Mixing};
+pub use average::moving_average;
 pub use bank::{Moved, PastSkip, WeightBank};
 pub use cdarts_kernels::keep_freed_memory;
 pub use cell::DropPath;

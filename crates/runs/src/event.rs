@@ -154,6 +154,9 @@ pub enum Event {
         /// Share of examples classified rightly.
         #[serde(with = "number::scalar")]
         accuracy: f64,
+        /// What the curve so far says of the last epoch; none where it is too early to say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        forecast: Option<Forecast>,
     },
     /// The test split was read, once, at the end.
     Test {
@@ -203,6 +206,17 @@ pub enum Event {
         /// Wall time of the retraining, in seconds.
         seconds_retrain: f64,
     },
+}
+
+/// An estimate of the validation accuracy after a retraining's last epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Forecast {
+    /// The estimate.
+    pub accuracy: f64,
+    /// Lower end of its 90 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
 }
 
 impl Event {
@@ -313,7 +327,12 @@ pub(crate) mod tests {
                 step,
                 name
             }),
-            (any::<usize>(), finite()).prop_map(|(epoch, accuracy)| Event::Validation { epoch, accuracy }),
+            (any::<usize>(), finite(), proptest::option::of((0.0..1.0, 0.0..1.0, 0.0..1.0))).prop_map(
+                |(epoch, accuracy, forecast)| {
+                    let forecast = forecast.map(|(accuracy, low, high)| Forecast { accuracy, low, high });
+                    Event::Validation { epoch, accuracy, forecast }
+                }
+            ),
             (finite(), any::<usize>(), any::<usize>()).prop_map(|(accuracy, correct, total)| Event::Test {
                 accuracy,
                 correct,
@@ -369,8 +388,11 @@ pub(crate) mod tests {
             event: Event::Finished { seconds_search, seconds_retrain: 1.0 },
         };
         assert_eq!(finished(3, 10.0, 9.0).comparable(), finished(4, 20.0, 19.0).comparable());
-        let validation =
-            |accuracy| Record { seq: 0, at_seconds: 0.0, event: Event::Validation { epoch: 2, accuracy } };
+        let validation = |accuracy| Record {
+            seq: 0,
+            at_seconds: 0.0,
+            event: Event::Validation { epoch: 2, accuracy, forecast: None },
+        };
         assert_ne!(validation(0.5).comparable(), validation(0.5_f64.next_up()).comparable());
         assert_eq!(validation(f64::NAN).comparable(), validation(f64::NAN).comparable());
     }
@@ -382,7 +404,7 @@ pub(crate) mod tests {
             Event::RunStarted { version: "1".into(), seed: 2 },
             Event::Checkpoint { phase, step: 0, name: "000001.ckpt".into() },
             Event::Resumed { phase, step: 0 },
-            Event::Validation { epoch: 0, accuracy: 0.9 },
+            Event::Validation { epoch: 0, accuracy: 0.9, forecast: None },
         ];
         let records: Vec<Record> =
             (0..).zip(events).map(|(seq, event)| Record { seq, at_seconds: 0.0, event }).collect();

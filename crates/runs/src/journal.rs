@@ -40,7 +40,7 @@ fn header_line() -> String {
 /// let path = folder.path().join("journal.jsonl");
 /// let mut journal = Journal::create(&path)?;
 /// let seq = journal.append(Event::RunStarted { version: "0.1.0".into(), seed: 7 })?;
-/// journal.append(Event::Validation { epoch: 0, accuracy: 0.5 })?;
+/// journal.append(Event::Validation { epoch: 0, accuracy: 0.5, forecast: None })?;
 /// journal.sync()?;
 /// drop(journal);
 ///

@@ -33,7 +33,7 @@ mod phase;
 
 pub use checkpoint::{CHECKPOINT_SCHEMA, Checkpoint, CheckpointHeader, Checkpoints, Found};
 pub use error::{Result, RunsError};
-pub use event::{Event, Record, comparable_records};
+pub use event::{Event, Forecast, Record, comparable_records};
 pub use folder::{RunFolder, default_name};
 pub use jiff::{Timestamp, civil::Date};
 pub use journal::{JOURNAL_SCHEMA, Journal, Scan};

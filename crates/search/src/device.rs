@@ -1,6 +1,6 @@
 //! Devices by name: the CPU always, others where the build has them.
 
-use burn::tensor::Device;
+pub use burn::tensor::Device;
 
 use crate::SearchError;
 

@@ -5,6 +5,7 @@
 //! run with its journal and checkpoints.
 
 pub mod bench;
+pub mod budget;
 pub mod bundle;
 pub mod check;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod device;
 pub mod discretise;
 mod error;
 pub mod feed;
+pub mod forecast;
 pub mod grads;
 pub mod method;
 pub mod networks;
@@ -19,6 +21,7 @@ pub mod objective;
 pub mod optimisers;
 pub mod pretrain;
 mod random;
+pub mod recipe;
 pub mod retrain;
 pub mod run;
 pub mod schedule;
@@ -26,6 +29,7 @@ pub mod scoreboard;
 pub mod scoring;
 mod state;
 pub mod step;
+pub mod timing;
 pub mod transfer;
 pub mod unrolled;
 pub mod watch;
@@ -34,5 +38,5 @@ pub use bundle::Bundle;
 pub use config::{Config, Preset};
 pub use device::device;
 pub use error::SearchError;
-pub use run::{Circumstances, Ending, Ingredients, Observer, Outcome, Overview, Progress, Run};
+pub use run::{Circumstances, Ending, FoundSize, Ingredients, Observer, Outcome, Overview, Progress, Run};
 pub use state::Tally;

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn_optim::ModuleOptimizer;
 use cdarts_data::Loader;
 use cdarts_nets::laps::part;
-use cdarts_nets::{DropPath, FoundNet, Initialiser};
+use cdarts_nets::{DropPath, FoundNet, Initialiser, moving_average};
 use cdarts_space::{Architecture, SkeletonPlan};
 
 use burn::tensor::Device;
@@ -28,7 +28,26 @@ pub struct FoundState {
     pub net: FoundNet,
     /// Its SGD.
     pub optimiser: ModuleOptimizer,
+    /// The moving average of the network, where the configuration wants one.
+    pub average: Option<WeightAverage>,
     drop_path: f64,
+}
+
+/// The exponential moving average of a network's weights and running statistics.
+pub struct WeightAverage {
+    /// The network with averaged values.
+    pub net: FoundNet,
+    /// How often it was moved.
+    pub updates: u64,
+    decay: f64,
+}
+
+impl WeightAverage {
+    fn update(&mut self, newest: &FoundNet) {
+        let decay = schedule::ema_decay(self.decay, self.updates);
+        self.net = moving_average(self.net.clone(), newest, decay);
+        self.updates += 1;
+    }
 }
 
 /// Images classified rightly, and all.
@@ -58,9 +77,21 @@ impl FoundState {
         device: &Device,
     ) -> Self {
         let auxiliary = config.retrain.auxiliary_weight > 0.0;
-        let net = FoundNet::new(plan, architecture, auxiliary, &Initialiser::new(seed, device).at(PLACE));
+        let architecture = architecture.into();
+        // Built anew, not cloned: clones share their running statistics.
+        let fresh = || {
+            FoundNet::new(plan, architecture.clone(), auxiliary, &Initialiser::new(seed, device).at(PLACE))
+        };
+        let net = fresh();
+        let decay = config.retrain.ema_decay;
+        let average = (decay > 0.0).then(|| WeightAverage { net: fresh(), updates: 0, decay });
         let (weight_decay, drop_path) = regularisation(config, net.params());
-        Self { net, optimiser: sgd(config.retrain.momentum, weight_decay), drop_path }
+        Self { net, optimiser: sgd(config.retrain.momentum, weight_decay), average, drop_path }
+    }
+
+    /// The network that is scored and handed over: the average, where there is one.
+    pub fn scored(&self) -> &FoundNet {
+        self.average.as_ref().map_or(&self.net, |average| &average.net)
     }
 
     /// One step in `epoch`; `mask_seed` decides what drop path drops.
@@ -85,6 +116,9 @@ impl FoundState {
             part("gradients between steps", || grads.absorb(&mut fresh, &[&self.net]));
             grads.clip(&[&self.net], retrain.grad_clip);
             step(&mut self.optimiser, schedule::retrain_lr(config, epoch), &mut self.net, &mut grads);
+            if let Some(average) = &mut self.average {
+                part("moving average", || average.update(&self.net));
+            }
         }
         report
     }

@@ -20,6 +20,7 @@ use crate::bundle::{self, BundleModel};
 use crate::config::{Config, Method};
 use crate::discretise;
 use crate::feed::{Feed, KINDS, kind};
+use crate::forecast::forecast;
 use crate::method::Moment;
 use crate::networks::{Batch, SearchNets};
 use crate::optimisers::Optimisers;
@@ -29,6 +30,7 @@ use crate::schedule::{self, Plan};
 use crate::scoreboard::Score;
 use crate::state::Tally;
 use crate::step::{Rates, SearchState, StepReport};
+use crate::timing::time_found;
 use crate::transfer;
 
 /// What a run is made from.
@@ -43,6 +45,9 @@ pub struct Ingredients {
     pub device: Device,
     /// The architecture to train; none to search for one.
     pub genotype: Option<Architecture>,
+    /// Seconds of work after which the run should end: the found network is trained for as many epochs as are left then.
+    /// `retrain.epochs` stays where there is none.
+    pub budget: Option<f64>,
 }
 
 /// Facts for the manifest that only the program knows.
@@ -63,6 +68,9 @@ pub trait Observer {
 
     /// After every event that went into the journal.
     fn event(&mut self, event: &Event);
+
+    /// Once it is settled by the time that is left how many epochs the found network is trained for.
+    fn settled(&mut self, _epochs: usize) {}
 
     /// Whether to save and stop after this step.
     fn stop(&mut self) -> bool;
@@ -100,13 +108,24 @@ pub struct Overview {
     pub classes: usize,
     /// Parameters of the search network; none when a given genotype is trained.
     pub search_params: Option<u64>,
-    /// Parameters and multiply-adds of the found network where the genotype is known.
-    pub found: Option<[u64; 2]>,
+    /// The found network where the genotype is known.
+    pub found: Option<FoundSize>,
     /// Steps by kind of phase: pre-training of the bank, warm-up of the search network, of the evaluation network,
     /// joint, retraining.
     pub steps: [usize; KINDS],
     /// Epochs by kind of phase.
     pub epochs: [usize; KINDS],
+}
+
+/// How large a found network is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FoundSize {
+    /// Channels of a cell in the first stage.
+    pub init_channels: usize,
+    /// Parameters, without auxiliary head.
+    pub params: u64,
+    /// Multiply-adds for one image.
+    pub macs: u64,
 }
 
 /// How a run ended.
@@ -125,6 +144,9 @@ pub struct Outcome {
     pub run_dir: String,
     /// The found genotype in its space's published text form; a file of stages where each stage has its own.
     pub genotype: String,
+    /// Channels of a cell in the found network's first stage; 0 in results of versions that did not say.
+    #[serde(default)]
+    pub init_channels: usize,
     /// Parameters of the found network, without auxiliary head.
     pub params: u64,
     /// Its multiply-adds for one image.
@@ -165,12 +187,14 @@ pub struct Run {
     pace: Pace,
 }
 
-/// The three networks' layouts.
+/// The three networks' layouts. Where limits decide the found network's width, it is only a guess before the genotype is
+/// known, see [`Config::found_spec`].
 pub(crate) struct Specs {
     pub search: SkeletonPlan,
     pub eval: SkeletonPlan,
-    found: Skeleton,
-    found_plan: SkeletonPlan,
+    found: SkeletonPlan,
+    image: ImageShape,
+    classes: usize,
 }
 
 /// What is being trained.
@@ -190,10 +214,14 @@ pub(crate) struct Memory {
     pub genotype: Option<Architecture>,
     /// What the epoch under way measured so far.
     pub tally: Tally,
-    /// Accuracy on the validation part after the last epoch of the retraining.
-    pub val_accuracy: Option<f64>,
+    /// Accuracy on the validation part after each epoch of the retraining.
+    pub validation: Vec<f64>,
     /// Seconds spent so far: search, retraining.
     pub seconds: [f64; 2],
+    /// Epochs of the retraining. A budget settles them when it begins.
+    pub retrain_epochs: usize,
+    /// Seconds of work after which the run should end.
+    pub budget: Option<f64>,
     /// The largest eigenvalues at the ends of the cycles so far.
     pub eigenvalues: Vec<f64>,
     /// The newest genotype that raised no alarm.
@@ -272,7 +300,7 @@ impl Run {
 
     /// What is still to be done.
     pub fn overview(&self) -> Overview {
-        let ImageShape { channels, height, width } = self.specs.found.image();
+        let ImageShape { channels, height, width } = self.specs.image;
         let mut epochs = [0; KINDS];
         self.plan.from(self.position.phase).for_each(|phase| epochs[kind(phase)] += 1);
         let genotype = match self.stage {
@@ -284,7 +312,7 @@ impl Run {
             shape: [channels, height, width],
             classes: self.dataset.classes.len(),
             search_params: genotype.is_none().then(|| self.specs.search.search_cost().params),
-            found: genotype.and_then(|genotype| self.found_cost(genotype).ok()),
+            found: genotype.and_then(|genotype| self.found_size(genotype).ok()),
             steps: self.feed.steps_from(&self.config, &self.plan, self.position.phase),
             epochs,
         }
@@ -477,14 +505,18 @@ impl Run {
             (phase, &self.stage, &self.feed.validation)
         {
             let started = Instant::now();
-            let accuracy = evaluate(&state.net, loader, &self.device)?.accuracy();
+            let accuracy = evaluate(state.scored(), loader, &self.device)?.accuracy();
             self.memory.seconds[1] += started.elapsed().as_secs_f64();
-            self.memory.val_accuracy = Some(accuracy);
-            self.note(Event::Validation { epoch, accuracy }, observer)?;
+            self.memory.validation.push(accuracy);
+            let forecast = forecast(&self.memory.validation, loader.len(), self.plan.retrain_epochs);
+            self.note(Event::Validation { epoch, accuracy, forecast }, observer)?;
         }
         self.position = Position { phase: next, step: 0 };
         if matches!((self.position.phase, &self.stage), (Phase::Retrain { .. }, Stage::Search(..))) {
             self.enter_retraining()?;
+            if self.memory.budget.is_some() {
+                observer.settled(self.memory.retrain_epochs);
+            }
         }
         self.save(&mut |event| observer.event(event))
     }
@@ -526,8 +558,27 @@ impl Run {
             });
         };
         self.memory.eval_genotype = None;
-        self.stage = Stage::Found(Box::new(self.fresh_found(&genotype)));
+        if let Some(budget) = self.memory.budget {
+            self.settle_epochs(budget, &genotype)?;
+        }
+        self.stage = Stage::Found(Box::new(self.fresh_found(&genotype)?));
         Ok(())
+    }
+
+    /// As many epochs of the retraining as end with the budget. The configuration in the run's folder says them from now
+    /// on, so that it repeats this run.
+    fn settle_epochs(&mut self, budget: f64, genotype: &Architecture) -> Result<(), SearchError> {
+        let timing = time_found(&self.config, &self.feed, self.fresh_found(genotype)?, &self.device)?;
+        let left = budget - self.journal.seconds();
+        self.set_retrain_epochs(timing.epochs_within(left, &self.config, &self.feed));
+        atomic::write(&self.folder.config_path(), self.config.to_toml()?.as_bytes())?;
+        Ok(())
+    }
+
+    pub(crate) fn set_retrain_epochs(&mut self, epochs: usize) {
+        self.config.retrain.epochs = epochs;
+        self.plan.retrain_epochs = epochs;
+        self.memory.retrain_epochs = epochs;
     }
 
     /// The number of the search under way, see [`Plan::search`].
@@ -535,8 +586,13 @@ impl Run {
         self.plan.search(self.position.phase)
     }
 
-    pub(crate) fn fresh_found(&self, genotype: &Architecture) -> FoundState {
-        FoundState::new(&self.config, &self.specs.found_plan, genotype, self.seed, &self.device)
+    pub(crate) fn fresh_found(&self, genotype: &Architecture) -> Result<FoundState, SearchError> {
+        let plan = self.found_spec(genotype)?.plan()?;
+        Ok(FoundState::new(&self.config, &plan, genotype.clone(), self.seed, &self.device))
+    }
+
+    fn found_spec(&self, genotype: &Architecture) -> Result<Skeleton, SearchError> {
+        Ok(self.config.found_spec(self.specs.image, self.specs.classes, genotype)?)
     }
 
     pub(crate) fn rebuild_evalnet(&self, nets: &mut SearchNets, genotype: &Architecture) {
@@ -549,7 +605,7 @@ impl Run {
             return Ok(Outcome { run_dir: self.folder.path().display().to_string(), ..outcome });
         }
         let test = match &self.stage {
-            Stage::Found(state) => Some(evaluate(&state.net, &self.feed.test, &self.device)?),
+            Stage::Found(state) => Some(evaluate(state.scored(), &self.feed.test, &self.device)?),
             Stage::Search(..) => None,
         };
         if let Some(score) = test {
@@ -560,15 +616,16 @@ impl Run {
         let Some(genotype) = self.memory.genotype.clone() else {
             return Err(SearchError::NoBundle { path: self.folder.path().to_owned() });
         };
-        let [params, macs] = self.found_cost(&genotype)?;
+        let FoundSize { init_channels, params, macs } = self.found_size(&genotype)?;
         let [seconds_search, seconds_retrain] = self.memory.seconds;
         let outcome = Outcome {
             run_dir: self.folder.path().display().to_string(),
             genotype: genotype.to_string(),
+            init_channels,
             params,
             macs,
             test_accuracy: test.map(|score| score.accuracy()),
-            val_accuracy: self.memory.val_accuracy,
+            val_accuracy: self.memory.validation.last().copied(),
             seconds_search,
             seconds_retrain,
             seed: self.seed,
@@ -577,23 +634,24 @@ impl Run {
         self.note(Event::Finished { seconds_search, seconds_retrain }, observer)?;
         self.journal.sync()?;
         let model = BundleModel::new(
-            self.specs.found.clone(),
+            self.found_spec(&genotype)?,
             genotype.clone(),
             &self.dataset,
             &self.feed.normalisation,
             self.seed,
         );
         let net = match &self.stage {
-            Stage::Found(state) => Some(&state.net),
+            Stage::Found(state) => Some(state.scored()),
             Stage::Search(..) => None,
         };
         bundle::write(&self.folder, &model, net, &outcome)?;
         Ok(outcome)
     }
 
-    fn found_cost(&self, genotype: &Architecture) -> Result<[u64; 2], SearchError> {
-        let cost = self.specs.found_plan.evaluation_cost(genotype, true)?;
-        Ok([cost.params, cost.macs])
+    fn found_size(&self, genotype: &Architecture) -> Result<FoundSize, SearchError> {
+        let spec = self.found_spec(genotype)?;
+        let cost = spec.plan()?.evaluation_cost(genotype, true)?;
+        Ok(FoundSize { init_channels: spec.init_channels(), params: cost.params, macs: cost.macs })
     }
 
     fn account(&mut self, phase: Phase, seconds: f64) {
@@ -654,6 +712,7 @@ struct Prepared {
     seed: u64,
     device: Device,
     genotype: Option<Architecture>,
+    budget: Option<f64>,
     plan: Plan,
     feed: Feed,
     specs: Specs,
@@ -661,33 +720,36 @@ struct Prepared {
 
 impl Prepared {
     fn new(ingredients: Ingredients) -> Result<Self, SearchError> {
-        let Ingredients { config, dataset, seed, device, genotype } = ingredients;
+        let Ingredients { config, dataset, seed, device, genotype, budget } = ingredients;
         config.validate()?;
         let shape = dataset.shape;
         let image = ImageShape { channels: shape.channels, height: shape.height, width: shape.width };
         let classes = dataset.classes.len();
-        let found = config.retrain_spec(image, classes);
+        // Whatever a search finds has to fit: limits are of no use once it is over.
+        let largest =
+            genotype.clone().unwrap_or_else(|| config.retrain_spec(image, classes).dearest_architecture());
         let specs = Specs {
             search: config.search_spec(image, classes).plan()?,
             eval: config.eval_spec(image, classes).plan()?,
-            found_plan: found.plan()?,
-            found,
+            found: config.found_spec(image, classes, &largest)?.plan()?,
+            image,
+            classes,
         };
         let plan = match &genotype {
             Some(genotype) => {
-                specs.found_plan.check(genotype)?;
+                specs.found.check(genotype)?;
                 Plan::of_retraining(&config)
             }
             None => {
                 config.check_searched(&specs.search, "search.eval_cells", &specs.eval)?;
-                config.check_searched(&specs.search, "retrain.cells", &specs.found_plan)?;
+                config.check_searched(&specs.search, "retrain.cells", &specs.found)?;
                 config.check_settled(&specs.search, &specs.eval)?;
                 Plan::of(&config)
             }
         };
         let feed = Feed::new(&dataset, &config, seed)?;
         let config_hash = hash(&config, genotype.as_ref(), seed)?;
-        Ok(Self { config, config_hash, dataset, seed, device, genotype, plan, feed, specs })
+        Ok(Self { config, config_hash, dataset, seed, device, genotype, budget, plan, feed, specs })
     }
 
     fn manifest(&self, circumstances: &Circumstances) -> Result<Manifest, SearchError> {
@@ -722,7 +784,12 @@ impl Prepared {
             pretrains.then(|| Pool::new(&self.config, &self.specs.eval, &nets, self.seed, &self.device));
         let state =
             SearchState { nets, optimisers: Optimisers::new(&self.config.search), grads: Default::default() };
-        let memory = Memory { genotype: self.genotype, ..Memory::default() };
+        let memory = Memory {
+            genotype: self.genotype,
+            retrain_epochs: self.config.retrain.epochs,
+            budget: self.budget,
+            ..Memory::default()
+        };
         Run {
             pace: Pace::new(&self.config, &self.specs),
             position: Position { phase: self.plan.first(), step: 0 },
@@ -755,6 +822,8 @@ fn hash(config: &Config, genotype: Option<&Architecture>, seed: u64) -> Result<S
     // What was read is told by the data's digest.
     deciding.data.path = String::new();
     deciding.data.skip_broken = 0;
+    // May be settled when they begin; a checkpoint says them.
+    deciding.retrain.epochs = 0;
     let text =
         format!("{}\n{seed}\n{}", deciding.to_toml()?, genotype.map(ToString::to_string).unwrap_or_default());
     Ok(Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect())
@@ -768,6 +837,10 @@ fn rates(config: &Config, plan: &Plan, phase: Phase) -> Rates {
         arch: search.arch_lr,
     }
 }
+
+/// Passes of the bank's pre-training are numbered from here: no two passes have the same order, however many epochs the
+/// retraining has.
+const PRETRAIN_PASSES: u64 = 1 << 32;
 
 /// The batches that an epoch's steps take.
 enum Batches {
@@ -786,9 +859,8 @@ impl Batches {
         let weight = || feed.weight_half.epoch(weight_epoch as u64, step);
         let arch = || feed.arch_half.epoch(arch_epoch as u64, step);
         match phase {
-            // Numbered after those of the retraining: no two passes have the same order.
             Phase::PretrainBank { epoch } => {
-                Self::One(feed.training.epoch((plan.retrain_epochs + epoch) as u64, step))
+                Self::One(feed.training.epoch(PRETRAIN_PASSES + epoch as u64, step))
             }
             Phase::WarmSupernet { .. } => Self::One(weight()),
             Phase::WarmEval { .. } => Self::One(arch()),
@@ -840,7 +912,7 @@ impl Pace {
             let fitting = cells.iter().flatten().find_map(|cell| plan.evaluation_cost(cell, true).ok());
             fitting.map_or(search, |cost| cost.macs as f64)
         };
-        let (eval, found) = (of(&specs.eval), of(&specs.found_plan));
+        let (eval, found) = (of(&specs.eval), of(&specs.found));
         let bank = match config.search.sample_archs {
             0 => specs.eval.search_cost().macs as f64,
             samples => samples as f64 * eval,

@@ -283,6 +283,13 @@ pub fn drop_path(last: f64, epoch: usize, epochs: usize) -> f64 {
     last * epoch as f64 / epochs.max(1) as f64
 }
 
+/// Decay of the moving average of weights at its update `update`, from 0: short at first, since the first weights are
+/// random, `decay` later.
+pub fn ema_decay(decay: f64, update: u64) -> f64 {
+    let update = update as f64;
+    decay.min((1.0 + update) / (10.0 + update))
+}
+
 /// Weight of the L1 penalty in a joint epoch: falls linearly from `search.penalty` and stays at 0 once
 /// `search.penalty_ratio` of the search's joint epochs are over (facts 1.5).
 pub fn penalty_weight(config: &Config, phase: Phase) -> f64 {
@@ -397,6 +404,16 @@ mod tests {
             assert!((found / expected - 1.0).abs() < 1e-3, "{warmup:?}");
         }
         assert!((retrain_lr(&config, 125) - 0.25).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_average_of_weights_is_short_at_first() {
+        let decays: Vec<f64> = (0..3).map(|update| ema_decay(0.999, update)).collect();
+        assert_eq!(decays, [0.1, 2.0 / 11.0, 3.0 / 12.0]);
+        // (1 + t) / (10 + t) reaches 0.999 at t = 8,990.
+        assert!(ema_decay(0.999, 8_989) < 0.999);
+        assert_eq!([8_990, u64::MAX].map(|update| ema_decay(0.999, update)), [0.999; 2]);
+        assert_eq!(ema_decay(0.05, 0), 0.05);
     }
 
     #[test]

@@ -68,6 +68,11 @@ impl Run {
             Stage::Found(state) => {
                 writer.module("found", &state.net)?;
                 writer.optimiser("found_optim", &state.optimiser)?;
+                if let Some(average) = &state.average {
+                    writer.module("found_average", &average.net)?;
+                    let updates = average.updates.to_le_bytes().to_vec();
+                    writer.sections.push(("found_average_updates".to_owned(), updates));
+                }
             }
             Stage::Search(state, bank) => {
                 let SearchState { nets, optimisers, grads } = &mut **state;
@@ -99,18 +104,40 @@ impl Run {
         self.position = checkpoint.header.position;
         self.memory = serde_json::from_value(checkpoint.header.cycle_state.clone())
             .map_err(|error| SearchError::State { path: path.to_owned(), reason: error.to_string() })?;
+        self.restore_epochs()?;
         let reader = Reader { path, checkpoint };
         let searching = checkpoint.sections.iter().any(|(name, _)| name == "supernet");
         if searching { self.restore_search(&reader) } else { self.restore_found(&reader) }
+    }
+
+    /// Under a budget the checkpoint's number of epochs counts: a configuration is written before the first checkpoint that
+    /// goes by it.
+    fn restore_epochs(&mut self) -> Result<(), SearchError> {
+        let (begun, given) = (self.memory.retrain_epochs, self.config.retrain.epochs);
+        if begun != given && self.memory.budget.is_none() {
+            let expected = format!("{begun}, which the run was begun with");
+            let key = "retrain.epochs".to_owned();
+            return Err(SearchError::ConfigValue { key, found: given.to_string(), expected });
+        }
+        self.set_retrain_epochs(begun);
+        Ok(())
     }
 
     fn restore_found(&mut self, reader: &Reader<'_>) -> Result<(), SearchError> {
         let Some(genotype) = self.memory.genotype.clone() else {
             return Err(reader.misfit("found", "there is no genotype with it"));
         };
-        let mut state = self.fresh_found(&genotype);
+        let mut state = self.fresh_found(&genotype)?;
         reader.module("found", &mut state.net)?;
         reader.optimiser("found_optim", &mut state.optimiser)?;
+        if let Some(average) = &mut state.average {
+            reader.module("found_average", &mut average.net)?;
+            let updates = reader.checkpoint.section("found_average_updates")?;
+            let updates = updates.try_into().map_err(|_| {
+                reader.misfit("found_average_updates", "the section does not have the length of a number")
+            })?;
+            average.updates = u64::from_le_bytes(updates);
+        }
         self.stage = Stage::Found(Box::new(state));
         Ok(())
     }

@@ -10,7 +10,7 @@ use cdarts_runs::Phase;
 use cdarts_search::SearchError;
 use cdarts_space::{Architecture, StageGenotypes, parse_stages};
 
-use tiny::runs::{begin, broken_run, run};
+use tiny::runs::{begin, broken_run, broken_run_within, run};
 
 const ONE_AFTER_ANOTHER: [&str; 4] =
     ["search.one_stage=false", "search.repeat_cell=false", "search.eval_cells=[3,1]", "retrain.cells=[2,2]"];
@@ -213,6 +213,50 @@ fn methods_without_evaluation_network_end_with_a_trained_one_and_stops_change_no
         assert!(broken.resumes > 2);
         assert_eq!(broken.told(), whole.told(), "{method}");
     }
+}
+
+#[test]
+fn averaged_weights_are_handed_over_and_stops_change_nothing() {
+    let settings = ["search.cycles=1", "retrain.epochs=2", "retrain.ema_decay=0.6"];
+    unchanged_by_stops(&settings);
+    let averaged = run(&settings);
+    let plain = run(&settings[..2]);
+    assert_eq!(averaged.found(), plain.found());
+    assert_ne!(averaged.told().weights, plain.told().weights, "what is handed over is the average");
+    assert_eq!(
+        averaged.checkpoint().section("found").unwrap().len(),
+        averaged.checkpoint().section("found_average").unwrap().len()
+    );
+    assert!(plain.checkpoint().section("found_average").is_err());
+}
+
+#[test]
+fn limits_decide_the_found_networks_width() {
+    let ended = run(&["search.cycles=1", "retrain.max_params=20k", "retrain.init_channels=64"]);
+    let device = cdarts_search::device("cpu").unwrap();
+    let bundle = cdarts_search::bundle::read(ended.run().path(), &device).unwrap();
+    let width = bundle.model.network.init_channels();
+    assert!(width.is_multiple_of(cdarts_space::WIDTH_STEP) && bundle.net.params() <= 20_000, "{width}");
+    let wider = bundle.model.network.clone().with_init_channels(width + cdarts_space::WIDTH_STEP);
+    let cost = wider.plan().unwrap().evaluation_cost(&bundle.model.genotype, true).unwrap();
+    assert!(cost.params > 20_000, "a wider one than {width} channels fits too");
+
+    // Before the search: afterwards it would be in vain.
+    match begin(&["retrain.max_params=500"]) {
+        Err(SearchError::Space(error)) => assert!(error.to_string().contains("500 parameters"), "{error}"),
+        other => panic!("{:?}", other.map(|_| ())),
+    }
+}
+
+#[test]
+fn a_budget_settles_the_epochs_and_the_run_can_be_repeated_without_it() {
+    // Stopped and resumed with a configuration that still says five epochs.
+    let spent = broken_run_within(&["search.cycles=1", "retrain.epochs=5"], 3, 0.001);
+    let epochs = spent.epochs().into_iter().filter(|phase| matches!(phase, Phase::Retrain { .. }));
+    assert_eq!(epochs.collect::<Vec<_>>(), [Phase::Retrain { epoch: 0 }], "one epoch at least");
+    let config = std::fs::read_to_string(spent.run().config_path()).unwrap();
+    assert!(config.contains("\nepochs = 1\n"), "{config}");
+    assert_eq!(spent.told(), run(&["search.cycles=1", "retrain.epochs=1"]).told());
 }
 
 #[test]

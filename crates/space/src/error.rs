@@ -1,6 +1,6 @@
 //! Everything that can be wrong with an architecture: one error type for the crate.
 
-use crate::{CellKind, EDGES, NODES, Op};
+use crate::{CellKind, CostLimits, EDGES, NODES, Op};
 
 /// What was wrong with a genotype, its text, architecture weights or a network's description.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -290,6 +290,22 @@ pub enum SpaceError {
         /// The value.
         found: usize,
     },
+    /// Even the narrowest network is beyond the limits.
+    #[error(
+        "network: expected at most {}; the narrowest, of {width} channels, has {params} parameters and {macs} \
+         multiply-adds",
+        told(limits)
+    )]
+    NoWidthFits {
+        /// Channels of the narrowest.
+        width: usize,
+        /// Its parameters.
+        params: u64,
+        /// Its multiply-adds.
+        macs: u64,
+        /// What was allowed.
+        limits: CostLimits,
+    },
     /// Channels that have to be halved are odd.
     #[error("network: expected an even number of channels in `{what}`, found {found}")]
     OddChannels {
@@ -358,4 +374,10 @@ impl SpaceError {
 fn listed(names: &[String]) -> String {
     let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
     if quoted.is_empty() { "no columns".to_owned() } else { quoted.join(", ") }
+}
+
+fn told(limits: &CostLimits) -> String {
+    let told = |most: Option<u64>, what: &str| most.map(|most| format!("{most} {what}"));
+    let both = [told(limits.params, "parameters"), told(limits.macs, "multiply-adds")];
+    both.into_iter().flatten().collect::<Vec<_>>().join(" and ")
 }

@@ -53,6 +53,7 @@ mod plan;
 mod published;
 mod skeleton;
 mod stages;
+mod width;
 
 pub use alphas::{Alphas, CellAlphas};
 pub use architecture::Architecture;
@@ -68,3 +69,4 @@ pub use plan::{
 pub use published::{PUBLISHED, Published, published};
 pub use skeleton::{PlanView, Skeleton, SkeletonPlan};
 pub use stages::StageGenotypes;
+pub use width::{CostLimits, WIDTH_STEP, widest};

@@ -72,6 +72,16 @@ impl Skeleton {
         }
     }
 
+    /// With other channels of a cell in the first stage.
+    #[must_use]
+    pub fn with_init_channels(mut self, channels: usize) -> Self {
+        match &mut self {
+            Self::Darts(spec) => spec.init_channels = channels,
+            Self::NasBench201(spec) => spec.init_channels = channels,
+        }
+        self
+    }
+
     /// Channels of a cell in the first stage.
     pub fn init_channels(&self) -> usize {
         match self {

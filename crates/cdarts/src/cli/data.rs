@@ -2,9 +2,8 @@
 
 use std::path::PathBuf;
 
-use cdarts_data::{
-    Duplicates, ImagePlace, ImageShape, Inspection, LoadOptions, PartCounts, SkippedFile, SourceKind,
-};
+use cdarts_data::{Duplicates, ImagePlace, Inspection, LoadOptions, PartCounts, SkippedFile};
+use cdarts_search::recipe::Recipe;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
@@ -57,7 +56,7 @@ struct InspectArgs {
 struct Report<'a> {
     #[serde(flatten)]
     inspection: &'a Inspection,
-    suggested: Suggestion,
+    suggested: Recipe,
 }
 
 impl DataArgs {
@@ -71,8 +70,8 @@ impl InspectArgs {
     fn run(&self) -> Result<Exit, CliError> {
         self.threads.start()?;
         let options = LoadOptions { skip_broken: usize::MAX, ..LoadOptions::default() };
-        let inspection = Inspection::of(&cdarts_data::load(self.path.as_deref(), &options)?)?;
-        let suggested = Suggestion::for_images(&inspection);
+        let dataset = cdarts_data::load(self.path.as_deref(), &options)?;
+        let (inspection, suggested) = (Inspection::of(&dataset)?, Recipe::for_dataset(&dataset));
         let text = match self.json {
             true => serde_json::to_string_pretty(&Report { inspection: &inspection, suggested })?,
             false => told(&inspection, &suggested),
@@ -82,77 +81,7 @@ impl InspectArgs {
     }
 }
 
-/// A configuration to start from.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-struct Suggestion {
-    /// `data.size`: height and width.
-    size: [usize; 2],
-    /// `data.flip`.
-    flip: bool,
-    /// `data.crop_padding`.
-    crop_padding: usize,
-    /// `batch_size` of `search` and `retrain`.
-    batch_size: usize,
-    /// `search.init_channels`.
-    search_channels: usize,
-    /// `retrain.init_channels`.
-    channels: usize,
-    /// `retrain.epochs`.
-    epochs: usize,
-}
-
-impl Suggestion {
-    /// Images of at most 64 pixels, since the time of a step grows with their area; about 40 steps or more an epoch;
-    /// networks that grow with what there is to learn from.
-    fn for_images(inspection: &Inspection) -> Self {
-        const SIDE: usize = 64;
-        let ImageShape { height, width, .. } = inspection.shape;
-        let longest = height.max(width);
-        let fit = |side: usize| if longest > SIDE { (side * SIDE / longest).max(8) } else { side };
-        let size = [fit(height), fit(width)];
-        let images = inspection.images.train + inspection.images.val;
-        let batch_size = [64, 32, 16].into_iter().find(|batch| images / batch >= 40).unwrap_or(8);
-        let (search_channels, channels, epochs) = match images {
-            0..5_000 => (8, 12, 40),
-            5_000..20_000 => (8, 16, 20),
-            _ => (8, 24, 10),
-        };
-        // Mirrored, a digit or a letter is another sign.
-        let signs = matches!(inspection.kind, SourceKind::Digits | SourceKind::Idx);
-        let crop_padding = size[0].min(size[1]) / 8;
-        Self { size, flip: !signs, crop_padding, batch_size, search_channels, channels, epochs }
-    }
-
-    fn toml(&self) -> String {
-        let Self { size: [height, width], flip, crop_padding, batch_size, search_channels, channels, epochs } =
-            self;
-        format!(
-            "[data]\n\
-             size = [{height}, {width}]\n\
-             crop_padding = {crop_padding}\n\
-             flip = {flip}\n\
-             [search]\n\
-             init_channels = {search_channels}\n\
-             cells = [1, 1, 1]\n\
-             eval_cells = [2, 2, 1]\n\
-             batch_size = {batch_size}\n\
-             warmup_epochs = 2\n\
-             cycles = 4\n\
-             arch_lr = 0.01\n\
-             [retrain]\n\
-             init_channels = {channels}\n\
-             cells = [2, 2, 1]\n\
-             batch_size = {batch_size}\n\
-             epochs = {epochs}\n\
-             regularisation = \"fixed\"\n\
-             weight_decay = 5e-4\n\
-             drop_path = 0.1\n\
-             cutout = 0"
-        )
-    }
-}
-
-fn told(inspection: &Inspection, suggested: &Suggestion) -> String {
+fn told(inspection: &Inspection, suggested: &Recipe) -> String {
     let Inspection { kind, name, shape, images, classes, .. } = inspection;
     let mut lines = vec![
         row("data", &format!("{name}, {kind}")),
@@ -240,45 +169,5 @@ fn place(ImagePlace { part, index, class, file }: &ImagePlace) -> String {
     match file {
         Some(file) => file.display().to_string(),
         None => format!("{} image {index} ({class})", part.name()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use cdarts_search::config::{self, Source};
-
-    use super::*;
-
-    fn suggestion(shape: [usize; 3], images: usize, kind: SourceKind) -> Suggestion {
-        let [channels, height, width] = shape;
-        Suggestion::for_images(&Inspection {
-            kind,
-            name: "made".to_owned(),
-            shape: ImageShape { channels, height, width },
-            sizes: Vec::new(),
-            images: PartCounts { train: images, ..PartCounts::default() },
-            classes: Vec::new(),
-            mean: Vec::new(),
-            std: Vec::new(),
-            value_range: None,
-            broken: Vec::new(),
-            duplicates: Duplicates::default(),
-            notes: Vec::new(),
-        })
-    }
-
-    #[test]
-    fn suggestions_are_configurations_for_what_there_is() {
-        let small = suggestion([1, 28, 28], 546, SourceKind::Npz);
-        assert_eq!((small.size, small.batch_size, small.crop_padding), ([28, 28], 8, 3));
-        let wide = suggestion([3, 480, 640], 50_000, SourceKind::Folder);
-        assert_eq!((wide.size, wide.batch_size, wide.flip), ([48, 64], 64, true));
-        assert!(!suggestion([1, 28, 28], 60_000, SourceKind::Idx).flip);
-        for suggested in [small, wide] {
-            let text = suggested.toml();
-            let config = config::resolve(Some(Source { name: "suggested", text: &text }), &[]).unwrap();
-            assert_eq!(config.data.size.sides(), Some(suggested.size));
-            assert_eq!(config.retrain.epochs, suggested.epochs);
-        }
     }
 }

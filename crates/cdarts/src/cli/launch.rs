@@ -9,13 +9,14 @@ use cdarts_search::{Circumstances, Config, Ending, Ingredients, Outcome, Run, Se
 use cdarts_space::Architecture;
 use fs_err as fs;
 
-use super::options::{ConfigOptions, RunOptions, load, load_again, load_options, settle_data};
+use super::options::{ConfigOptions, RunOptions, load_again, load_options, settle_data};
+use super::plan::{self, Settled};
 use super::{genotype, table};
 use crate::error::{CliError, quoted};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
 use crate::progress::Follower;
-use crate::summary;
+use crate::summary::{self, Chosen};
 use crate::terminal::{self, HINT, WARNING};
 
 /// Where runs go.
@@ -55,21 +56,21 @@ fn begin(
     genotype: Option<Architecture>,
     table: Option<&Path>,
 ) -> Result<Exit, CliError> {
-    let mut config = options.config.resolve()?;
-    check_table(&config, table)?;
-    settle_data(&mut config.data, options.data.as_deref(), options.skip_broken)?;
+    check_table(&options.configuration().resolve()?, table)?;
     let name = options.device.as_deref().unwrap_or("cpu");
     let device = cdarts_search::device(name)?;
     let threads = options.threads.start()?;
-    let dataset = load(&config.data, &load_options(&config.data))?;
     let seed = options.seed.unwrap_or(1);
+    let settled = plan::settle(options, seed, &device, genotype.is_some())?;
+    let Settled { config, dataset, budget, expected } = settled;
     let circumstances = Circumstances { command_line: command_line(), device: name.to_owned(), threads };
 
     let kind = dataset.name.clone();
     let (kept, out) = (genotype.clone(), options.out.clone());
-    let ingredients = Ingredients { config, dataset, seed, device, genotype };
+    let chosen = expected.map(|expected| Chosen { config: config.clone(), expected });
+    let ingredients = Ingredients { config, dataset, seed, device, genotype, budget };
     if options.dry_run {
-        return preview(options, ingredients, &circumstances);
+        return preview(options, chosen, ingredients, &circumstances);
     }
     let interrupt = Interrupt::listen()?;
     let run = Run::begin(ingredients, &circumstances, || {
@@ -82,7 +83,7 @@ fn begin(
         }
         Ok(folder)
     })?;
-    follow(options, run, interrupt, table)
+    follow(options, chosen, run, interrupt, table)
 }
 
 fn command_line() -> Vec<String> {
@@ -92,12 +93,16 @@ fn command_line() -> Vec<String> {
 /// Builds the whole run in a scratch folder, so that whatever would stop it stops this.
 fn preview(
     options: &RunOptions,
+    chosen: Option<Chosen>,
     ingredients: Ingredients,
     circumstances: &Circumstances,
 ) -> Result<Exit, CliError> {
     let scratch = tempfile::tempdir()?;
     let run = Run::begin(ingredients, circumstances, || RunFolder::create(&scratch.path().join("run")))?;
     let overview = run.overview();
+    if let Some(chosen) = chosen.filter(|_| !options.json) {
+        terminal::result(&summary::chosen(&chosen))?;
+    }
     if options.json {
         terminal::result(&serde_json::to_string_pretty(&overview)?)?;
     } else {
@@ -128,12 +133,12 @@ fn resume(options: &RunOptions, path: &Path, table: Option<&Path>) -> Result<Exi
     let dataset = load_again(&config.data, &load_options(&config.data), options.data.as_deref())?;
     let genotype = genotype::of_retraining(&folder)?;
     let interrupt = Interrupt::listen()?;
-    let ingredients = Ingredients { config, dataset, seed: manifest.seed, device, genotype };
+    let ingredients = Ingredients { config, dataset, seed: manifest.seed, device, genotype, budget: None };
     let (run, warnings) = Run::resume(ingredients, folder)?;
     for warning in warnings {
         terminal::label(WARNING, "warning", &format!("{warning}; going on from the checkpoint before it"));
     }
-    follow(options, run, interrupt, table)
+    follow(options, None, run, interrupt, table)
 }
 
 /// The configuration that a run's folder holds.
@@ -156,10 +161,10 @@ fn refuse_other_configuration(
     seed: u64,
 ) -> Result<(), CliError> {
     let mut differences = Vec::new();
-    if !options.config.is_empty() {
-        let base = options.config.config.clone().unwrap_or_else(|| run.config_path());
-        let given =
-            ConfigOptions { config: Some(base), settings: options.config.settings.clone() }.resolve()?;
+    let ConfigOptions { config, settings } = options.configuration();
+    if config.is_some() || !settings.is_empty() {
+        let base = config.unwrap_or_else(|| run.config_path());
+        let given = ConfigOptions { config: Some(base), settings }.resolve()?;
         differences = config_differences(own, &given)?;
     }
     differences
@@ -207,13 +212,14 @@ fn finished(run: &RunFolder) -> Result<Option<Outcome>, CliError> {
 
 fn follow(
     options: &RunOptions,
+    chosen: Option<Chosen>,
     mut run: Run,
     interrupt: Interrupt,
     table: Option<&Path>,
 ) -> Result<Exit, CliError> {
     let path = run.folder().path().to_owned();
     let mut follower = Follower::new(options.progress, interrupt);
-    follower.introduce(&run.overview(), &path);
+    follower.introduce(chosen.as_ref(), &run.overview(), &path);
     let ending = run.work(&mut follower);
     follower.clear();
     match ending? {

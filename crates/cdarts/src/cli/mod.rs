@@ -12,6 +12,7 @@ mod explanations;
 mod genotype;
 mod launch;
 mod options;
+mod plan;
 mod predict;
 mod retrain;
 mod search;
@@ -35,7 +36,8 @@ use crate::terminal::STYLES;
 First steps:
   cdarts search                        on the built-in handwritten digits
   cdarts data inspect photos/          what is in a folder, before anything is trained
-  cdarts search --data photos/         on a folder with one sub-folder of images a class
+  cdarts search photos/                on a folder with one sub-folder of images a class
+  cdarts search photos/ --budget 10m   the same, planned for ten minutes
   cdarts show runs/RUN                 what it found
   cdarts eval runs/RUN                 how good it is, class by class
   cdarts predict runs/RUN one.jpg      what it says of a picture

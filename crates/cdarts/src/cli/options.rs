@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use cdarts_data::{DataError, Dataset, LoadOptions, SkippedFile};
 use cdarts_search::Config;
-use cdarts_search::config::{self, DataConfig, Source};
+use cdarts_search::config::{self, Amount, DataConfig, Source};
 use clap::Args;
 use fs_err as fs;
 
+use super::plan::Budget;
 use crate::error::CliError;
 use crate::progress::ProgressMode;
 use crate::terminal::{self, HINT, WARNING};
@@ -19,9 +20,9 @@ const DEFAULT_RECIPE: Source<'static> = Source {
     text: include_str!("../../../../configs/digits.toml"),
 };
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ConfigOptions {
-    /// Configuration file (TOML); without it, the recipe for the built-in digits
+    /// Configuration file (TOML) [default: a recipe of the program's own]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -30,7 +31,7 @@ pub struct ConfigOptions {
     pub settings: Vec<String>,
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct ThreadOptions {
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N")]
@@ -38,7 +39,7 @@ pub struct ThreadOptions {
 }
 
 /// Options of `search` and `retrain`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct RunOptions {
     #[command(flatten)]
     pub config: ConfigOptions,
@@ -57,6 +58,23 @@ pub struct RunOptions {
     /// Leave out up to N image files that cannot be read, and say which [default: 0]
     #[arg(long, value_name = "N")]
     pub skip_broken: Option<usize>,
+
+    /// How long the whole may take, such as 90s, 10m or 1h30m
+    ///
+    /// A few steps are timed on this machine. Of a configuration file, or of the recipe for the built-in digits, the numbers
+    /// of epochs are scaled. Without a file, for images of your own, size and width are chosen too; what was given by
+    /// `--set` stays. The run's config.toml says what was chosen: with it, and without this option, the run can be
+    /// repeated exactly.
+    #[arg(long, value_name = "TIME", conflicts_with = "resume")]
+    pub budget: Option<Budget>,
+
+    /// Give the found network the most channels that so many parameters allow, such as 3.3M; sets retrain.max_params
+    #[arg(long, value_name = "N")]
+    pub max_params: Option<Amount>,
+
+    /// The same for multiply-adds an image, such as 600M; sets retrain.max_macs
+    #[arg(long, value_name = "N")]
+    pub max_macs: Option<Amount>,
 
     #[command(flatten)]
     pub threads: ThreadOptions,
@@ -103,10 +121,16 @@ impl ConfigOptions {
         let name = path.display().to_string();
         Ok(config::resolve(Some(Source { name: &name, text: &text }), &self.settings)?)
     }
+}
 
-    /// Whether nothing was asked for.
-    pub fn is_empty(&self) -> bool {
-        self.config.is_none() && self.settings.is_empty()
+impl RunOptions {
+    /// What was said about the configuration, options that stand for keys included.
+    pub fn configuration(&self) -> ConfigOptions {
+        let mut all = self.config.clone();
+        let limits = [("retrain.max_params", self.max_params), ("retrain.max_macs", self.max_macs)];
+        let limits = limits.into_iter().filter_map(|(key, limit)| Some(format!("{key}={}", limit?)));
+        all.settings.extend(limits);
+        all
     }
 }
 

@@ -20,6 +20,7 @@ Examples:
   cdarts retrain darts-v2 --config configs/darts-cifar10.toml --data cifar-10-batches-bin/
   cdarts retrain nas-bench-201-cell-1 --config configs/nas-bench-201.toml --data cifar-10-batches-bin/
   cdarts retrain genotype.txt --set retrain.epochs=50 --set retrain.init_channels=24
+  cdarts retrain darts-v2 --max-params 1M --max-macs 150M --data photos/
   cdarts retrain --resume runs/2026-11-24-digits-s1-2
 
 `cdarts show --list` names the published genotypes.")]

@@ -11,14 +11,18 @@ use crate::exit::Exit;
 
 /// Search a network for a set of images, train it and score it
 ///
-/// Without options: on the built-in handwritten digits, in about half a minute. Everything the run writes goes to a new
+/// Without options: on the built-in handwritten digits, in about half a minute. With images and without a configuration,
+/// size of the images, width of the networks, batches and epochs follow from how many images of what size there are, and
+/// from --budget; what was chosen is printed first. Everything the run writes goes to a new
 /// folder under `runs/`. Ctrl-C saves and stops; `--resume` goes on where the run stopped, also after a crash, and
 /// ends with the same result as if it had never stopped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   cdarts search
-  cdarts search --data photos/ --set data.size=32
+  cdarts search photos/
+  cdarts search photos/ --budget 10m
+  cdarts search photos/ --set data.size=32
   cdarts search --config configs/darts-cifar10-quick.toml --data cifar-10-batches-bin/ --seed 2
   cdarts search --set search.cycles=8 --set search.distance=kl --dry-run
   cdarts search --config configs/nas-bench-201-quick.toml --data cifar-10-batches-bin/ --table nas-bench-201.csv
@@ -27,6 +31,10 @@ Examples:
 
 `cdarts config show` prints every key that --set takes.")]
 pub struct SearchArgs {
+    /// Images, as --data takes them
+    #[arg(value_name = "PATH", conflicts_with_all = ["data", "resume"])]
+    images: Option<PathBuf>,
+
     #[command(flatten)]
     options: RunOptions,
 
@@ -37,6 +45,8 @@ pub struct SearchArgs {
 
 impl SearchArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
-        launch::run(&self.options, None, self.table.as_deref())
+        let mut options = self.options.clone();
+        options.data = self.images.clone().or(options.data);
+        launch::run(&options, None, self.table.as_deref())
     }
 }

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use cdarts::runs::{Event, Record};
 use serde_json::Value;
 
 use crate::formats::{npy, npz, write};
 use crate::images;
 use crate::invoke::Workplace;
-use crate::tiny_run::{arguments, search};
+use crate::tiny_run::{arguments, records, search};
 
 const CLASSES: usize = 3;
 
@@ -144,4 +145,53 @@ fn inspect_counts_what_is_there_and_suggests_what_can_be_searched() {
 
     let digits = result(&workplace.succeed(&["data", "inspect", "--json"]).stdout);
     assert_eq!((&digits["name"], &digits["images"]["train"]), (&Value::from("digits"), &Value::from(1797)));
+}
+
+#[test]
+fn images_without_a_configuration_get_one_that_repeats_the_run() {
+    let workplace = Workplace::new();
+    images::folder(&workplace.path("photos"), &["cat", "dog", "mouse"], 30, 70);
+    let small =
+        ["--set", "search.cycles=2", "--set", "retrain.init_channels=4", "--set", "data.crop_padding=2"];
+    let call = ["search", "photos", "--budget", "1s", "--out", "run", "--json"];
+    let planned = workplace.succeed(&[&call[..], &small].concat());
+    for said in
+        ["search          8 channels, 1+1+1 cells", "2 cycles", "training        4 channels, 2+2+1 cells"]
+    {
+        assert!(planned.stderr.contains(said), "{said} is not in: {}", planned.stderr);
+    }
+    assert!(planned.stderr.contains("the time left is enough to train the found network for 1 epoch"));
+    // Larger ones would take too long.
+    let config = fs::read_to_string(workplace.path("run/config.toml")).unwrap();
+    assert!(config.contains("size = [32, 32]") && config.contains("crop_padding = 2"), "{config}");
+
+    let repeat = ["search", "--config", "run/config.toml", "--out", "again", "--json", "--progress", "none"];
+    let (planned, repeated) = (result(&planned.stdout), result(&workplace.succeed(&repeat).stdout));
+    assert_eq!(planned["genotype"], repeated["genotype"]);
+    let weights = |run: &str| fs::read(workplace.path(run).join("bundle/model.safetensors")).unwrap();
+    assert_eq!(weights("run"), weights("again"), "the configuration says all that was chosen");
+    workplace.succeed(&["predict", "run", "photos/cat/1.png"]);
+}
+
+#[test]
+fn a_budget_scales_the_epochs_of_a_configuration_and_of_nothing_else() {
+    let workplace = Workplace::new();
+    let tiny = workplace.succeed(&arguments(&["config", "show"], &["--set", "run.checkpoint_minutes=0"]));
+    fs::write(workplace.path("tiny.toml"), tiny.stdout).unwrap();
+    let call =
+        ["search", "--config", "tiny.toml", "--budget", "3s", "--out", "run", "--set", "search.cycles=1"];
+    workplace.succeed(&call);
+    let config = fs::read_to_string(workplace.path("run/config.toml")).unwrap();
+    let epochs = config.lines().find_map(|line| line.strip_prefix("epochs = ")).unwrap().parse();
+    let trained = |record: &Record| matches!(record.event, Event::Validation { .. });
+    let trained = records(&workplace.path("run")).iter().filter(|record| trained(record)).count();
+    assert_eq!(epochs, Ok(trained), "the configuration says how many epochs there were");
+    assert!(config.contains("cycles = 1\n") && config.contains("init_channels = 4\n"), "{config}");
+
+    for (value, said) in [("10", "90s"), ("0m", "90s"), ("soon", "1h30m")] {
+        let refused = workplace.call(&["search", "--budget", value]);
+        assert!(refused.code == Some(2) && refused.stderr.contains(said), "{}", refused.stderr);
+    }
+    let both = workplace.call(&["search", "photos", "--data", "photos"]);
+    assert_eq!(both.code, Some(2), "{}", both.stderr);
 }

@@ -118,6 +118,7 @@ fn json_is_one_object_and_pipes_get_no_escape_codes() {
         keys.sort_unstable();
         let expected = [
             "genotype",
+            "init_channels",
             "macs",
             "params",
             "run_dir",

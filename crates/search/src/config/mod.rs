@@ -3,14 +3,19 @@
 //! `search.*` are the published search options under the field's names (facts 2.1); every point where the
 //! published code and we differ is a key here, set by the preset (facts section 10).
 
+mod amount;
 mod consistency;
 mod presets;
 mod read;
 
 use cdarts_data::{AutoAugment, Axes, Halves};
-use cdarts_space::{ImageShape, NetworkSpec, ReductionPosition, Skeleton, Stem, nas_bench_201};
+use cdarts_space::{
+    Architecture, CostLimits, ImageShape, NetworkSpec, ReductionPosition, Skeleton, SpaceError, Stem,
+    nas_bench_201, widest,
+};
 use serde::{Deserialize, Serialize};
 
+pub use amount::Amount;
 pub use presets::Preset;
 pub use read::{Source, resolve};
 
@@ -379,8 +384,13 @@ pub enum StageEnsemble {
 pub struct RetrainConfig {
     /// Stem and place of the reductions.
     pub layout: Layout,
-    /// Channels of a cell in the first stage.
+    /// Channels of a cell in the first stage, where neither of the two limits below is set.
     pub init_channels: usize,
+    /// Most parameters, such as "3.3M"; 0 for no limit. With a limit the network gets as many channels as it allows, a
+    /// multiple of 4.
+    pub max_params: Amount,
+    /// Most multiply-adds for an image, such as "600M"; likewise.
+    pub max_macs: Amount,
     /// Channels of the stem as a multiple of `init_channels`.
     pub stem_multiplier: usize,
     /// Cells of each stage.
@@ -413,6 +423,10 @@ pub struct RetrainConfig {
     pub label_smoothing: f64,
     /// Blend images and their targets in proportions from Beta(mixup, mixup); 0 for none.
     pub mixup: f64,
+    /// Decay of an exponential moving average of weights and running statistics, taken at every step, which is what is
+    /// scored and handed over; 0 for none. The first averages are shorter: step t decays by
+    /// min(ema_decay, (1 + t) / (10 + t)).
+    pub ema_decay: f64,
 }
 
 /// Where weight decay and drop path of the retraining come from.
@@ -515,6 +529,25 @@ impl Config {
         }
     }
 
+    /// What the found network may cost.
+    pub fn limits(&self) -> CostLimits {
+        CostLimits { params: self.retrain.max_params.limit(), macs: self.retrain.max_macs.limit() }
+    }
+
+    /// The found network with the cells of `architecture`: where there are limits, as wide as they allow.
+    ///
+    /// # Errors
+    /// Those of [`widest`].
+    pub fn found_spec(
+        &self,
+        image: ImageShape,
+        classes: usize,
+        architecture: &Architecture,
+    ) -> Result<Skeleton, SpaceError> {
+        let (spec, limits) = (self.retrain_spec(image, classes), self.limits());
+        if limits.any() { widest(&spec, architecture, limits) } else { Ok(spec) }
+    }
+
     /// Checks what types cannot.
     ///
     /// # Errors
@@ -569,6 +602,7 @@ impl Config {
             ("retrain.momentum", retrain.momentum),
             ("retrain.drop_path", retrain.drop_path),
             ("retrain.label_smoothing", retrain.label_smoothing),
+            ("retrain.ema_decay", retrain.ema_decay),
         ];
         if let Some((key, found)) = below_one.into_iter().find(|&(_, v)| !(0.0..1.0).contains(&v)) {
             return refuse(key, found.to_string(), "0 or more and below 1");

@@ -5,8 +5,8 @@ use cdarts_data::{AutoAugment, Axes, Halves};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auto, ClipScope, Config, DataConfig, Distance, Feedback, GumbelScores, ImageSize, KlReduction, Layout,
-    LrSchedule, Method, OnCollapse, Regularisation, RetrainConfig, RunConfig, SearchConfig, Space,
+    Amount, Auto, ClipScope, Config, DataConfig, Distance, Feedback, GumbelScores, ImageSize, KlReduction,
+    Layout, LrSchedule, Method, OnCollapse, Regularisation, RetrainConfig, RunConfig, SearchConfig, Space,
     StageEnsemble,
 };
 
@@ -121,6 +121,8 @@ fn corrected() -> Config {
         retrain: RetrainConfig {
             layout: Layout::Cifar,
             init_channels: 36,
+            max_params: Amount(0),
+            max_macs: Amount(0),
             stem_multiplier: 3,
             cells: vec![7, 7, 6],
             batch_size: 128,
@@ -137,6 +139,7 @@ fn corrected() -> Config {
             cutout: 16,
             label_smoothing: 0.0,
             mixup: 0.0,
+            ema_decay: 0.0,
         },
         run: RunConfig { checkpoint_minutes: 10.0, journal_steps: 10, ranking_cells: 0 },
     }

@@ -73,43 +73,53 @@ fn recipe(settings: &[&str]) -> Config {
     config::resolve(Some(Source { name: "the tiny recipe", text: RECIPE }), &settings).unwrap()
 }
 
-fn ingredients(config: &Config, genotype: Option<Architecture>) -> Ingredients {
+fn ingredients(config: &Config, genotype: Option<Architecture>, budget: Option<f64>) -> Ingredients {
     let options = LoadOptions { size: config.data.size.sides(), ..LoadOptions::default() };
     let dataset = cdarts_data::load(None, &options).unwrap();
-    Ingredients { config: config.clone(), dataset, seed: 3, device: device("cpu").unwrap(), genotype }
+    let device = device("cpu").unwrap();
+    Ingredients { config: config.clone(), dataset, seed: 3, device, genotype, budget }
 }
 
 /// Begins a run in a new folder.
 pub fn begin(settings: &[&str]) -> Result<(TempDir, Run), SearchError> {
-    begin_with(settings, None)
+    begin_with(settings, None, None)
 }
 
 /// Begins the training of a given architecture in a new folder.
 pub fn begin_training(settings: &[&str], genotype: Architecture) -> Result<(TempDir, Run), SearchError> {
-    begin_with(settings, Some(genotype))
+    begin_with(settings, Some(genotype), None)
 }
 
-fn begin_with(settings: &[&str], genotype: Option<Architecture>) -> Result<(TempDir, Run), SearchError> {
+fn begin_with(
+    settings: &[&str],
+    genotype: Option<Architecture>,
+    budget: Option<f64>,
+) -> Result<(TempDir, Run), SearchError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let circumstances = Circumstances { command_line: vec![], device: "cpu".to_owned(), threads: 1 };
-    let ingredients = ingredients(&recipe(settings), genotype);
+    let ingredients = ingredients(&recipe(settings), genotype, budget);
     let run = Run::begin(ingredients, &circumstances, || RunFolder::create(&path))?;
     Ok((folder, run))
 }
 
 /// A run to its end.
 pub fn run(settings: &[&str]) -> Ended {
-    work(settings, None)
+    work(settings, None, None)
+}
+
+/// A run to its end that is stopped and resumed and should end after so many seconds.
+pub fn broken_run_within(settings: &[&str], steps: usize, seconds: f64) -> Ended {
+    work(settings, Some(steps), Some(seconds))
 }
 
 /// The same, stopped after every few steps and resumed.
 pub fn broken_run(settings: &[&str], steps: usize) -> Ended {
-    work(settings, Some(steps))
+    work(settings, Some(steps), None)
 }
 
-fn work(settings: &[&str], steps: Option<usize>) -> Ended {
-    let (folder, mut run) = begin(settings).unwrap();
+fn work(settings: &[&str], steps: Option<usize>, budget: Option<f64>) -> Ended {
+    let (folder, mut run) = begin_with(settings, None, budget).unwrap();
     let mut resumes = 0;
     loop {
         let ending = run.work(&mut StopAfter { steps, done: 0 }).unwrap();
@@ -119,7 +129,8 @@ fn work(settings: &[&str], steps: Option<usize>) -> Ended {
         }
         resumes += 1;
         let path = folder.path().join("run");
-        let resumed = Run::resume(ingredients(&recipe(settings), None), RunFolder::open(&path).unwrap());
+        let resumed =
+            Run::resume(ingredients(&recipe(settings), None, None), RunFolder::open(&path).unwrap());
         run = resumed.unwrap().0;
     }
 }
