@@ -57,16 +57,16 @@ impl BackTaps {
     /// The mirror of displacements `window` at `stride`, reading gradients in `plane`; taps are numbered as in
     /// the window, eight weights each.
     pub fn new(window: &[[isize; 2]], stride: usize, plane: Padded) -> Self {
-        let (step, row) = (stride as isize, plane.row() as isize);
+        let step = stride as isize;
         let phase = |parity: usize| {
             let (py, px) = ((parity / stride) as isize, (parity % stride) as isize);
             let shifts = window.iter().map(|&[dy, dx]| (py - dy, px - dx)).enumerate();
             let whole = shifts.filter(|(_, (y, x))| y.rem_euclid(step) == 0 && x.rem_euclid(step) == 0);
             let tap = |(k, (y, x)): (usize, (isize, isize))| Tap {
-                offset: y.div_euclid(step) * row + x.div_euclid(step) * LANES as isize,
+                at: [y.div_euclid(step), x.div_euclid(step)],
                 weight: k * LANES,
             };
-            Taps::new(whole.map(tap).collect())
+            Taps::new(whole.map(tap).collect(), plane.row())
         };
         Self { stride, phases: (0..stride * stride).map(phase).collect() }
     }
@@ -384,9 +384,9 @@ impl Block {
 
     /// Taps of every gather in an input plane.
     fn tap_lists(&self, plane: Padded) -> Vec<Taps> {
-        let offset = |[dy, dx]: [isize; 2]| dy * plane.row() as isize + dx * LANES as isize;
-        let tap = |(k, &at): (usize, &[isize; 2])| Tap { offset: offset(at), weight: k * LANES };
-        let list = |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect());
+        let tap = |(k, &at): (usize, &[isize; 2])| Tap { at, weight: k * LANES };
+        let list =
+            |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect(), plane.row());
         self.gathers.iter().map(list).collect()
     }
 
