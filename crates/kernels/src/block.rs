@@ -57,16 +57,16 @@ impl BackTaps {
     /// The mirror of displacements `window` at `stride`, reading gradients in `plane`; taps are numbered as in
     /// the window, eight weights each.
     pub fn new(window: &[[isize; 2]], stride: usize, plane: Padded) -> Self {
-        let (step, row) = (stride as isize, plane.row() as isize);
+        let step = stride as isize;
         let phase = |parity: usize| {
             let (py, px) = ((parity / stride) as isize, (parity % stride) as isize);
             let shifts = window.iter().map(|&[dy, dx]| (py - dy, px - dx)).enumerate();
             let whole = shifts.filter(|(_, (y, x))| y.rem_euclid(step) == 0 && x.rem_euclid(step) == 0);
             let tap = |(k, (y, x)): (usize, (isize, isize))| Tap {
-                offset: y.div_euclid(step) * row + x.div_euclid(step) * LANES as isize,
+                at: [y.div_euclid(step), x.div_euclid(step)],
                 weight: k * LANES,
             };
-            Taps::new(whole.map(tap).collect())
+            Taps::new(whole.map(tap).collect(), plane.row())
         };
         Self { stride, phases: (0..stride * stride).map(phase).collect() }
     }
@@ -119,6 +119,8 @@ pub(crate) struct BlockScratch<'a> {
     pub gathered: &'a mut [f32],
     /// Gradient chunk: [`Block::grad_len`].
     pub grad: &'a mut [f32],
+    /// Raw output chunk, as long, where [`RawGrad::y`] is made again.
+    pub raw: &'a mut [f32],
     /// Gradients of the gathered values, one padded plane (zero border) a virtual block; empty if nobody asks.
     pub planes: &'a mut [f32],
     /// Their geometry.
@@ -128,6 +130,7 @@ pub(crate) struct BlockScratch<'a> {
 /// The gradient of a block's raw output `y`, made while reading: `k g + a (y − centre) + b`.
 pub(crate) struct RawGrad<'a> {
     pub g: &'a [f32],
+    /// Empty where it was not kept: a [`Block`] makes it again, chunk by chunk.
     pub y: &'a [f32],
     /// One coefficient a channel, an image's multiplier included.
     pub k: &'a [f32],
@@ -384,9 +387,9 @@ impl Block {
 
     /// Taps of every gather in an input plane.
     fn tap_lists(&self, plane: Padded) -> Vec<Taps> {
-        let offset = |[dy, dx]: [isize; 2]| dy * plane.row() as isize + dx * LANES as isize;
-        let tap = |(k, &at): (usize, &[isize; 2])| Tap { offset: offset(at), weight: k * LANES };
-        let list = |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect());
+        let tap = |(k, &at): (usize, &[isize; 2])| Tap { at, weight: k * LANES };
+        let list =
+            |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect(), plane.row());
         self.gathers.iter().map(list).collect()
     }
 
@@ -444,6 +447,21 @@ impl Block {
         (0..height).step_by(step).map(move |row| (row, step.min(height - row)))
     }
 
+    /// `n` pixels in a row, forward.
+    fn pixels(&self, x_block: usize, y_block: usize, n: usize) -> Pixels {
+        Pixels {
+            blocks: self.virtual_blocks(),
+            lanes: self.used_lanes(),
+            x_block,
+            x_row: 0,
+            out: self.to.blocks(),
+            y_block,
+            y_row: 0,
+            rows: 1,
+            n,
+        }
+    }
+
     /// One image forward: `x` (padded planes, activated) to raw `y`. With `stats`, this image's mean and sum of
     /// squared deviations of every output channel, `[2, padded channels]`.
     pub fn forward<S: Simd>(
@@ -465,17 +483,7 @@ impl Block {
             let start = row * width * LANES;
             let (from, x_block) =
                 self.chunk(s, &taps, &packed[at.depthwise..at.forward], (x, plane), (row, rows), gathered);
-            let pixels = Pixels {
-                blocks: self.virtual_blocks(),
-                lanes: self.used_lanes(),
-                x_block,
-                x_row: 0,
-                out,
-                y_block: area * LANES,
-                y_row: 0,
-                rows: 1,
-                n,
-            };
+            let pixels = self.pixels(x_block, area * LANES, n);
             pointwise(s, from, &packed[at.forward..at.backward], &mut y[start..], &pixels);
             for (block, (sums, pivot)) in sums.iter_mut().zip(&mut pivots).enumerate() {
                 let y = &y[block * area * LANES + start..][..n * LANES];
@@ -513,16 +521,26 @@ impl Block {
         let to_plane = scratch.plane;
         for (row, rows) in self.chunks() {
             let n = rows * width;
+            let weights = &packed[at.depthwise..at.forward];
+            let (x, x_block) = if wanted || grad.y.is_empty() {
+                self.chunk(s, &taps, weights, (x, plane), (row, rows), scratch.gathered)
+            } else {
+                (&[][..], 0)
+            };
+            if grad.y.is_empty() {
+                let pixels = self.pixels(x_block, n * LANES, n);
+                pointwise(s, x, &packed[at.forward..at.backward], scratch.raw, &pixels);
+            }
             for block in 0..out {
                 let range = block * area * LANES + row * width * LANES..;
-                let (g, y) = (&grad.g[range.clone()][..n * LANES], &grad.y[range][..n * LANES]);
+                let g = &grad.g[range.clone()][..n * LANES];
+                let y = if grad.y.is_empty() { &scratch.raw[block * n * LANES..] } else { &grad.y[range] };
+                let y = &y[..n * LANES];
                 let to = &mut scratch.grad[block * n * LANES..][..n * LANES];
                 let line = grad.norms.back_line(grad.grads, grad.norm, block);
                 NormGrad { g, y, k: lanes(grad.k, block), line, to }.apply(s);
             }
             if wanted {
-                let weights = &packed[at.depthwise..at.forward];
-                let (x, x_block) = self.chunk(s, &taps, weights, (x, plane), (row, rows), scratch.gathered);
                 let (g, g_block, blocks) = (&*scratch.grad, n * LANES, self.virtual_blocks());
                 pointwise::WeightGrad { g, g_block, out, x, x_block, blocks, n }.add_to(s, pointwise_grads);
             }

@@ -3,7 +3,10 @@
 //!
 //! Batch norms are the only points where images meet, so a cell is a sequence of passes over the batch with a
 //! barrier between them; inside a pass one task owns an image and runs everything that leaves one state while
-//! that state's planes are in its cache. Raw (un-normalised) convolution outputs are all that is kept.
+//! that state's planes are in its cache. Raw (un-normalised) convolution outputs are all that is kept, and with few
+//! channels not even those between the blocks of separable convolutions.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -89,7 +92,16 @@ pub(crate) struct Layout<'p> {
     pub border: usize,
     pub grad_border: usize,
     pub channels: Channels,
+    /// Place of each norm's raw outputs among those kept, in planes.
+    kept: Vec<Option<usize>>,
+    kept_planes: usize,
 }
+
+/// Most channels of a cell whose separable convolutions make again what is between their blocks. Those planes are a third
+/// of what a search cell keeps: 117 of 352 MB with 16 channels at 32×32 and 64 images. Making them again takes 3 to 7 % of
+/// the processor time of both ways there (two threads; 15 % on a core that has memory to itself), and 19 % with 64 channels,
+/// where planes are small and products large.
+const REMADE: usize = 32;
 
 impl<'p> Layout<'p> {
     pub fn new(plan: &'p CellPlan) -> Self {
@@ -101,10 +113,17 @@ impl<'p> Layout<'p> {
             border: 1,
             grad_border: 1,
             channels: Channels::new(plan.channels()),
+            kept: vec![],
+            kept_planes: 0,
         };
         for path in plan.paths() {
             let convs = path_blocks(plan, path).into_iter().map(|block| layout.place(block)).collect();
             layout.convs.push(convs);
+            for norm in 0..path.norms() {
+                let remade = norm + 1 < path.norms() && plan.channels() <= REMADE;
+                layout.kept.push((!remade).then_some(layout.kept_planes));
+                layout.kept_planes += usize::from(!remade);
+            }
         }
         layout
     }
@@ -142,7 +161,18 @@ impl<'p> Layout<'p> {
 
     /// Floats of one image's raw outputs (never zero, so that every image has a chunk).
     pub fn raw_image(&self) -> usize {
-        (self.plan.norms() * self.plane()).max(1)
+        (self.kept_planes * self.plane()).max(1)
+    }
+
+    /// Where a norm's raw outputs lie in those of an image; nowhere if they are not kept.
+    pub fn kept(&self, norm: usize) -> Option<Range<usize>> {
+        let first = self.kept[norm]? * self.plane();
+        Some(first..first + self.plane())
+    }
+
+    /// The raw outputs of a path's last norm, which are always kept.
+    pub fn last_raw<'x>(&self, path: &Path, raw: &'x [f32]) -> &'x [f32] {
+        self.kept(path.norm + path.norms() - 1).map_or(&[], |at| &raw[at])
     }
 
     /// Paths that leave `state`.
@@ -210,10 +240,13 @@ fn path_blocks(plan: &CellPlan, path: &Path) -> Vec<Block> {
 
 /// One task's buffers.
 pub(crate) struct Scratch {
-    /// A padded input state, and a padded state of the nodes' size.
-    padded: [Buffer; 2],
+    /// A padded input state, a padded state of the nodes' size, and what is between the blocks of a separable convolution.
+    padded: [Buffer; 3],
+    /// The latter before its norm, where that is not kept.
+    pub middle: Buffer,
     pub gathered: Buffer,
     pub grad: Buffer,
+    pub raw: Buffer,
     pub planes: Buffer,
     pub grad_plane: Padded,
     /// Pools of one channel block, and what they need.
@@ -230,11 +263,13 @@ impl Scratch {
         let [h, w] = layout.plan.input_size();
         let [oh, ow] = layout.plan.output_size();
         let grad_plane = Padded { h: oh, w: ow, border: layout.grad_border };
-        let padded = [0, 2].map(|state| layout.blocks() * layout.padded(state).len());
+        let padded = [0, 2, 2].map(|state| layout.blocks() * layout.padded(state).len());
         Self {
             padded: padded.map(|len| workspace.take_zeroed(len)),
             gathered: workspace.take(most(Block::gathered_len)),
+            middle: workspace.take(layout.plane()),
             grad: workspace.take(most(Block::grad_len)),
+            raw: workspace.take(most(Block::grad_len)),
             planes: workspace.take_zeroed(most(Block::virtual_blocks).max(1) * grad_plane.len()),
             grad_plane,
             pooled: [0; 2].map(|_| workspace.take(layout.area())),
@@ -243,21 +278,52 @@ impl Scratch {
         }
     }
 
-    /// The padded copy of a state of that size.
-    pub fn padded(&mut self, state: usize) -> &mut Buffer {
-        &mut self.padded[usize::from(state >= 2)]
+    /// Everything a block's way back needs, from a padded input.
+    pub fn for_back(&mut self, source: Source) -> BackScratch<'_> {
+        BackScratch {
+            padded: &self.padded[source.index()],
+            middle: &self.middle,
+            block: BlockScratch {
+                gathered: &mut self.gathered,
+                grad: &mut self.grad,
+                raw: &mut self.raw,
+                planes: &mut self.planes,
+                plane: self.grad_plane,
+            },
+            relu_grad: &mut self.relu_grad,
+        }
+    }
+}
+
+/// A task's buffers on the way back through one block.
+pub(crate) struct BackScratch<'a> {
+    pub padded: &'a [f32],
+    pub middle: &'a [f32],
+    pub block: BlockScratch<'a>,
+    /// Room for an activated state's gradient.
+    pub relu_grad: &'a mut [f32],
+}
+
+/// What a convolution block reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Source {
+    State(usize),
+    /// The output of a separable convolution's first block.
+    Middle,
+}
+
+impl Source {
+    /// Which of [`Scratch::padded`].
+    fn index(self) -> usize {
+        match self {
+            Self::State(state) => usize::from(state >= 2),
+            Self::Middle => 2,
+        }
     }
 
-    /// Splits off the padded state, the parts a block's way back needs, and room for an activated state's gradient.
-    pub fn for_back(&mut self, state: usize) -> (&[f32], BlockScratch<'_>, &mut [f32]) {
-        let padded = &self.padded[usize::from(state >= 2)];
-        let planes = BlockScratch {
-            gathered: &mut self.gathered,
-            grad: &mut self.grad,
-            planes: &mut self.planes,
-            plane: self.grad_plane,
-        };
-        (padded, planes, &mut self.relu_grad)
+    /// Its padded plane.
+    pub fn plane(self, layout: &Layout<'_>) -> Padded {
+        layout.padded(if let Self::State(state) = self { state } else { 2 })
     }
 }
 
@@ -379,48 +445,78 @@ impl<S: Simd> Forward<'_, S> {
         }
     }
 
+    /// One block, from a padded input to raw outputs where they are kept, else to [`Scratch::middle`].
     fn conv(
         &self,
         conv: &Conv,
         norm: usize,
-        plane: Padded,
+        source: Source,
         scratch: &mut Scratch,
-        state: usize,
-        to: &mut Image<'_>,
+        raw: &mut [f32],
+        stats: Option<&mut [f64]>,
     ) {
-        let plane_len = self.layout.plane();
-        let raw = &mut to.raw[norm * plane_len..][..plane_len];
         let per_norm = 2 * self.layout.channels.padded();
-        let stats = to.stats.as_mut().map(|stats| &mut stats[norm * per_norm..][..per_norm]);
-        let x = &scratch.padded[usize::from(state >= 2)];
+        let stats = stats.map(|stats| &mut stats[norm * per_norm..][..per_norm]);
+        let x = (&*scratch.padded[source.index()], source.plane(self.layout));
         let packed = self.layout.packed(conv, self.packed);
-        conv.block.forward(self.s, packed, (x, plane), &mut scratch.gathered, raw, stats);
+        let to = self.layout.kept(norm).map_or(&mut scratch.middle[..], |at| &mut raw[at]);
+        conv.block.forward(self.s, packed, x, &mut scratch.gathered, to, stats);
+    }
+
+    /// The padded, activated copy of a state.
+    pub fn activate_state(&self, state: usize, x: &[f32], scratch: &mut Scratch) {
+        let source = Source::State(state);
+        activate(self.s, x, None, 0.0, source.plane(self.layout), &mut scratch.padded[source.index()]);
     }
 
     /// First blocks of all convolutions that leave `state`.
     fn first_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
-        let plane = self.layout.padded(state);
         let mut ready = false;
         for (index, path) in self.layout.leaving(state) {
             let Some(conv) = self.layout.convs[index].first() else { continue };
             if !ready {
-                let x = self.state(state, image.index, image.nodes);
-                activate(self.s, x, None, 0.0, plane, scratch.padded(state));
+                self.activate_state(state, self.state(state, image.index, image.nodes), scratch);
                 ready = true;
             }
-            self.conv(conv, path.norm, plane, scratch, state, image);
+            let stats = image.stats.as_deref_mut();
+            self.conv(conv, path.norm, Source::State(state), scratch, image.raw, stats);
         }
+    }
+
+    /// Separable convolutions that leave `state`, each with whether its first block's output is not kept.
+    pub fn separable(&self, state: usize) -> impl Iterator<Item = (usize, &Path, bool)> {
+        let separable = self.layout.leaving(state).filter(|(_, path)| path.norms() == 2);
+        separable.map(|(index, path)| (index, path, self.layout.kept(path.norm).is_none()))
+    }
+
+    /// The normalised, activated output of a separable convolution's first block, padded. Where it was not kept it is
+    /// made again from the activated state, and stays in [`Scratch::middle`].
+    pub fn activate_middle(
+        &self,
+        (index, path): (usize, &Path),
+        state: usize,
+        scratch: &mut Scratch,
+        raw: &mut [f32],
+    ) {
+        let kept = self.layout.kept(path.norm);
+        if kept.is_none() {
+            self.conv(&self.layout.convs[index][0], path.norm, Source::State(state), scratch, raw, None);
+        }
+        let middle = kept.map_or(&scratch.middle[..], |at| &raw[at]);
+        let to = &mut scratch.padded[Source::Middle.index()];
+        activate(self.s, middle, Some((self.norms, path.norm)), 0.0, Source::Middle.plane(self.layout), to);
     }
 
     /// Second blocks of the separable convolutions that leave `state`.
     fn second_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
-        let plane = self.layout.padded(2);
-        for (index, path) in self.layout.leaving(state) {
-            let Some(conv) = self.layout.convs[index].get(1) else { continue };
-            let len = self.layout.plane();
-            let (raw, norm) = (&image.raw[path.norm * len..][..len], Some((self.norms, path.norm)));
-            activate(self.s, raw, norm, 0.0, plane, scratch.padded(2));
-            self.conv(conv, path.norm + 1, plane, scratch, 2, image);
+        if self.separable(state).any(|(.., remade)| remade) {
+            self.activate_state(state, self.state(state, image.index, image.nodes), scratch);
+        }
+        for (index, path, _) in self.separable(state) {
+            self.activate_middle((index, path), state, scratch, image.raw);
+            let stats = image.stats.as_deref_mut();
+            let conv = &self.layout.convs[index][1];
+            self.conv(conv, path.norm + 1, Source::Middle, scratch, image.raw, stats);
         }
     }
 
@@ -436,7 +532,7 @@ impl<S: Simd> Forward<'_, S> {
 
     /// Sum over the normalised paths.
     fn norm_sum(&self, node: usize, block: usize, image: usize, raw: &[f32], to: &mut [f32]) {
-        let (area, plane) = (self.layout.area(), self.layout.plane());
+        let area = self.layout.area();
         let mut bias = [0f64; LANES];
         let mut terms = vec![];
         for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() > 0) {
@@ -444,7 +540,7 @@ impl<S: Simd> Forward<'_, S> {
             let norm = path.norm + path.norms() - 1;
             let line = self.norms.line(norm, block);
             bias.iter_mut().zip(line.b).for_each(|(bias, &b)| *bias += f64::from(k) * f64::from(b));
-            let y = &raw[norm * plane + block * area..][..area];
+            let y = &self.layout.last_raw(path, raw)[block * area..][..area];
             terms.push(Term { y, centre: line.centre, a: line.a.map(|a| a * k) });
         }
         weighted_sum(self.s, &bias.map(|bias| bias as f32), &terms, to);

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use crate::arguments::GradLengths;
 use crate::block::{BackTaps, RawGrad, window};
 use crate::blocked::LANES;
-use crate::cell::{CellInput, CellSaved, Forward, Layout, Scratch, activate, check_input};
+use crate::cell::{BackScratch, CellInput, CellSaved, Forward, Layout, Scratch, Source, check_input};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
@@ -363,7 +363,7 @@ impl<S: Simd> Reverse<'_, S> {
             let normed = || self.layout().entering(node).filter(|(_, path)| path.norms() > 0);
             for (_, path) in normed() {
                 let norm = path.norm + path.norms() - 1;
-                let y = &image.raw[norm * plane + block * area..][..area];
+                let y = &self.layout().last_raw(path, image.raw)[block * area..][..area];
                 terms.push(Term { y, centre: self.forward.norms.line(norm, block).centre, a: [1.0; LANES] });
             }
             let sums = dots(self.forward.s, g, &terms);
@@ -380,22 +380,26 @@ impl<S: Simd> Reverse<'_, S> {
     }
 
     fn second_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
-        let s = self.forward.s;
+        let Forward { s, norms, .. } = self.forward;
         let (area, len) = (self.layout().area(), self.layout().plane());
-        let plane = self.layout().padded(2);
-        let norms = self.forward.norms;
-        for (index, path) in self.layout().leaving(state) {
-            let Some(conv) = self.layout().convs[index].get(1) else { continue };
-            let (first, second) = image.raw[path.norm * len..][..2 * len].split_at_mut(len);
-            activate(s, first, Some((norms, path.norm)), 0.0, plane, scratch.padded(2));
+        if self.forward.separable(state).any(|(.., remade)| remade) {
+            self.forward.activate_state(state, self.state(state, image.index), scratch);
+        }
+        for (index, path, remade) in self.forward.separable(state) {
+            self.forward.activate_middle((index, path), state, scratch, image.raw);
+            let conv = &self.layout().convs[index][1];
             let norm = path.norm + 1;
             let k = self.scaled(norm, self.forward.input.weighting().at(index, path.edge, image.index));
             let g = &image.nodes[path.node * len..][..len];
-            let grad = RawGrad { g, y: second, k: &k, norms, grads: self.grads, norm };
             let packed = self.layout().packed(conv, self.forward.packed);
-            let (x, mut back, _) = scratch.for_back(2);
+            let BackScratch { padded, middle, block: mut back, .. } = scratch.for_back(Source::Middle);
             let grads = &mut image.weights[conv.grads..][..conv.block.packed_grad_len()];
-            conv.block.backward_weights(s, packed, (x, plane), &grad, &mut back, grads);
+            let Some(at) = self.layout().kept(norm) else { continue };
+            let (before, second) = image.raw[..at.end].split_at_mut(at.start);
+            let first = if remade { middle } else { &before[at.start - len..] };
+            let grad = RawGrad { g, y: second, k: &k, norms, grads: self.grads, norm };
+            let x = (padded, Source::Middle.plane(self.layout()));
+            conv.block.backward_weights(s, packed, x, &grad, &mut back, grads);
             conv.block.backward_input(s, packed, (back.planes, back.plane), false, second);
             for (block, (y, g)) in first.chunks_exact(area).zip(second.chunks_exact_mut(area)).enumerate() {
                 let sums = relu_norm_back(s, y, norms.line(path.norm, block), g);
@@ -408,32 +412,30 @@ impl<S: Simd> Reverse<'_, S> {
 
     /// First blocks of all convolutions that leave `state`, down to the state's gradient.
     fn first_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
-        let s = self.forward.s;
+        let Forward { s, norms, .. } = self.forward;
         let len = self.layout().plane();
-        let plane = self.layout().padded(state);
+        let source = Source::State(state);
         let x = self.state(state, image.index);
         let mut begun = false;
         for (index, path) in self.layout().leaving(state) {
             let Some(conv) = self.layout().convs[index].first() else { continue };
             if !begun {
-                activate(s, x, None, 0.0, plane, scratch.padded(state));
+                self.forward.activate_state(state, x, scratch);
             }
-            let y = &image.raw[path.norm * len..][..len];
             let is_last = path.norms() == 1;
             let k =
                 if is_last { self.forward.input.weighting().at(index, path.edge, image.index) } else { 1.0 };
             let k = self.scaled(path.norm, k);
-            let g = if is_last {
-                &image.nodes[path.node * len..][..len]
-            } else {
-                &image.raw[(path.norm + 1) * len..][..len]
-            };
-            let norms = self.forward.norms;
+            let last = self.layout().last_raw(path, image.raw);
+            // A second block's gradient took the place of its output.
+            let g = if is_last { &image.nodes[path.node * len..][..len] } else { last };
+            let y = self.layout().kept(path.norm).map_or(&[][..], |at| &image.raw[at]);
             let grad = RawGrad { g, y, k: &k, norms, grads: self.grads, norm: path.norm };
             let packed = self.layout().packed(conv, self.forward.packed);
-            let (padded, mut back, relu_grad) = scratch.for_back(state);
+            let BackScratch { padded, block: mut back, relu_grad, .. } = scratch.for_back(source);
             let grads = &mut image.weights[conv.grads..][..conv.block.packed_grad_len()];
-            conv.block.backward_weights(s, packed, (padded, plane), &grad, &mut back, grads);
+            let input = (padded, source.plane(self.layout()));
+            conv.block.backward_weights(s, packed, input, &grad, &mut back, grads);
             conv.block.backward_input(s, packed, (back.planes, back.plane), begun, &mut relu_grad[..x.len()]);
             begun = true;
         }

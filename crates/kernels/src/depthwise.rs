@@ -1,7 +1,7 @@
-//! Depthwise convolution of one channel block: a list of taps run over rows of a zero-padded plane.
+//! Depthwise convolution of one channel block: a grid of taps run over rows of a zero-padded plane.
 //!
 //! The same loop serves every kernel width, dilation and stride, and the gradient of the input: there the taps
-//! are mirrored, and at stride 2 each of the four parities of the input has its own list.
+//! are mirrored, and at stride 2 each of the four parities of the input has its own.
 
 use crate::blocked::LANES;
 use crate::simd::{Kernel, Simd};
@@ -34,34 +34,76 @@ impl Padded {
     }
 }
 
-/// One tap: where it reads relative to its output's anchor, and its eight weights' position (both in floats).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One tap: where it reads relative to its output's anchor in pixels down and right, and its eight weights' position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tap {
-    pub offset: isize,
+    pub at: [isize; 2],
     pub weight: usize,
 }
 
-/// Taps of one kernel, with the extremes that bounds checks need.
-#[derive(Debug, Clone)]
+/// Taps on a regular grid, as all kernels, their mirrors and the parities of those are. Positions are in floats.
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Taps {
-    list: Vec<Tap>,
-    low: isize,
-    high: isize,
+    rows: usize,
+    columns: usize,
+    /// Pixels from one column to the next.
+    dilation: usize,
+    /// The upper left tap, and from one row of taps to the next.
+    first: isize,
+    row: isize,
+    /// Weights of the upper left tap, and from one to the next row and column.
+    weight: usize,
+    weight_steps: [isize; 2],
+    /// One after the last float of the farthest weights.
     weights: usize,
 }
 
 impl Taps {
-    /// A list of taps.
-    pub fn new(list: Vec<Tap>) -> Self {
-        let offsets = || list.iter().map(|tap| tap.offset);
-        let (low, high) = (offsets().min().unwrap_or(0), offsets().max().unwrap_or(0));
-        let weights = list.iter().map(|tap| tap.weight + LANES).max().unwrap_or(0);
-        Self { list, low, high, weights }
+    /// The taps of `list` in planes with `row` floats from one row to the next.
+    pub fn new(mut list: Vec<Tap>, row: usize) -> Self {
+        list.sort_unstable();
+        let Some(&Tap { at: [top, left], weight }) = list.first() else { return Self::default() };
+        let columns = list.iter().take_while(|tap| tap.at[0] == top).count();
+        let (beside, below) =
+            (list[1.min(columns - 1)], list[if columns < list.len() { columns } else { 0 }]);
+        let floats = |[y, x]: [isize; 2]| y * row as isize + x * LANES as isize;
+        let weight_step = |tap: Tap| tap.weight as isize - weight as isize;
+        let taps = Self {
+            rows: list.len() / columns,
+            columns,
+            dilation: (beside.at[1] - left).max(1) as usize,
+            first: floats([top, left]),
+            row: floats([below.at[0] - top, 0]),
+            weight,
+            weight_steps: [weight_step(below), weight_step(beside)],
+            weights: list.iter().map(|tap| tap.weight + LANES).max().unwrap_or(0),
+        };
+        let regular = list.iter().enumerate().all(|(i, tap)| {
+            let (y, x) = (i / columns, i % columns);
+            floats(tap.at) == taps.offset(y, x) && tap.weight == taps.weight_at(y, x)
+        });
+        assert!(regular && taps.rows * columns == list.len(), "taps do not form a grid");
+        taps
     }
 
     /// Whether nothing is read.
     pub fn is_empty(&self) -> bool {
-        self.list.is_empty()
+        self.rows == 0
+    }
+
+    fn offset(&self, y: usize, x: usize) -> isize {
+        self.first + y as isize * self.row + (x * self.dilation * LANES) as isize
+    }
+
+    #[inline(always)]
+    fn weight_at(&self, y: usize, x: usize) -> usize {
+        let [down, right] = self.weight_steps;
+        self.weight.wrapping_add_signed(y as isize * down + x as isize * right)
+    }
+
+    /// The smallest and the largest offset.
+    fn extremes(&self) -> (isize, isize) {
+        (self.first, self.offset(self.rows.saturating_sub(1), self.columns.saturating_sub(1)))
     }
 }
 
@@ -93,22 +135,27 @@ pub(crate) fn depthwise<S: Simd>(s: S, x: &[f32], taps: &Taps, w: &[f32], y: &mu
     if rows.rows == 0 || rows.n == 0 {
         return;
     }
+    let (low, high) = taps.extremes();
     let last = rows.from + (rows.rows - 1) * rows.from_row + (rows.n - 1) * rows.stride * LANES + LANES;
-    assert!(rows.from as isize + taps.low >= 0 && last as isize + taps.high <= x.len() as isize);
+    assert!(rows.from as isize + low >= 0 && last as isize + high <= x.len() as isize);
     assert!(taps.weights <= w.len());
     assert!(rows.to + (rows.rows - 1) * rows.to_row + (rows.n - 1) * rows.to_pixel + LANES <= y.len());
     // SAFETY: the first and the last position of either slice were just checked.
     let (x, y) = unsafe { (x.as_ptr().add(rows.from), y.as_mut_ptr().add(rows.to)) };
-    let (w, taps) = (w.as_ptr(), &taps.list[..]);
-    match rows.stride {
-        // Kernels three and five wide run a row of taps at a time.
-        1 if taps.len() % 5 == 0 => s.call(TapRows::<1, 5> { x, taps, w, y, rows }),
-        1 if taps.len() % 3 == 0 => s.call(TapRows::<1, 3> { x, taps, w, y, rows }),
-        1 => s.call(TapRows::<1, 1> { x, taps, w, y, rows }),
-        2 if taps.len() % 5 == 0 => s.call(TapRows::<2, 5> { x, taps, w, y, rows }),
-        2 if taps.len() % 3 == 0 => s.call(TapRows::<2, 3> { x, taps, w, y, rows }),
-        2 => s.call(TapRows::<2, 1> { x, taps, w, y, rows }),
-        _ => {
+    let walk = Walk { x, taps, w: w.as_ptr(), y, rows };
+    match (rows.stride, taps.columns, taps.dilation) {
+        (1, 3, 1) => s.call(Slide::<1, 3, 1>(walk)),
+        (1, 5, 1) => s.call(Slide::<1, 5, 1>(walk)),
+        (1, 3, 2) => s.call(Slide::<1, 3, 2>(walk)),
+        (1, 5, 2) => s.call(Slide::<1, 5, 2>(walk)),
+        (1, 2, 1) => s.call(Slide::<1, 2, 1>(walk)),
+        (1, 0 | 1, _) => s.call(Slide::<1, 1, 1>(walk)),
+        (2, 3, 1) => s.call(Slide::<2, 3, 1>(walk)),
+        (2, 5, 1) => s.call(Slide::<2, 5, 1>(walk)),
+        (2, 3, 2) => s.call(Slide::<2, 3, 2>(walk)),
+        (2, 5, 2) => s.call(Slide::<2, 5, 2>(walk)),
+        (2, 0 | 1, _) => s.call(Slide::<2, 1, 1>(walk)),
+        (_, 0 | 1, _) => {
             let one = Rows { n: 1, rows: 1, ..*rows };
             for (row, i) in (0..rows.rows).flat_map(|row| (0..rows.n).map(move |i| (row, i))) {
                 // SAFETY: inside the range checked above.
@@ -116,44 +163,50 @@ pub(crate) fn depthwise<S: Simd>(s: S, x: &[f32], taps: &Taps, w: &[f32], y: &mu
                     let x = x.add(row * rows.from_row + i * rows.stride * LANES);
                     (x, y.add(row * rows.to_row + i * rows.to_pixel))
                 };
-                s.call(TapRows::<1, 1> { x, taps, w, y, rows: &one });
+                s.call(Slide::<1, 1, 1>(Walk { x, y, rows: &one, ..walk }));
             }
+        }
+        _ => {
+            unreachable!("the cells have depthwise kernels of 3 and 5 at stride 1 and 2, dilated by 1 and 2")
         }
     }
 }
 
-struct TapRows<'a, const STRIDE: usize, const K: usize> {
+#[derive(Clone, Copy)]
+struct Walk<'a> {
     x: *const f32,
-    taps: &'a [Tap],
+    taps: &'a Taps,
     w: *const f32,
     y: *mut f32,
     rows: &'a Rows,
 }
 
-impl<const STRIDE: usize, const K: usize> Kernel for TapRows<'_, STRIDE, K> {
+/// Rows of `COLUMNS` taps `DILATION` pixels apart slid over the pixels: a row's weights stay in registers, and each pixel
+/// read serves all outputs that want it. Reading it anew for every tap left the loads of the first-level cache as busy as
+/// the arithmetic, and both half idle.
+struct Slide<'a, const STRIDE: usize, const COLUMNS: usize, const DILATION: usize>(Walk<'a>);
+
+impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Kernel
+    for Slide<'_, STRIDE, COLUMNS, DILATION>
+{
     type Out = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        for row in 0..self.rows.rows {
+        let n = self.0.rows.n;
+        for row in 0..self.0.rows.rows {
             let mut i = 0;
             // SAFETY: `depthwise` checked the extremes of every tap and output.
             unsafe {
-                if S::WIDE {
-                    while i + 16 <= self.rows.n {
-                        self.tile::<S, 16>(row, i);
-                        i += 16;
-                    }
-                }
-                while i + 8 <= self.rows.n {
+                while i + 8 <= n {
                     self.tile::<S, 8>(row, i);
                     i += 8;
                 }
-                if i + 4 <= self.rows.n {
+                if i + 4 <= n {
                     self.tile::<S, 4>(row, i);
                     i += 4;
                 }
-                while i < self.rows.n {
+                while i < n {
                     self.tile::<S, 1>(row, i);
                     i += 1;
                 }
@@ -162,30 +215,51 @@ impl<const STRIDE: usize, const K: usize> Kernel for TapRows<'_, STRIDE, K> {
     }
 }
 
-impl<const STRIDE: usize, const K: usize> TapRows<'_, STRIDE, K> {
+/// Reads pixels one after the other and adds each to the outputs that want it. Written out: as a loop over an index the
+/// sums would stay in memory.
+macro_rules! slide {
+    ($x:expr, $w:ident, $sums:ident, $($pixel:literal)*) => {$(
+        if $pixel < (T - 1) * STRIDE + (COLUMNS - 1) * DILATION + 1 {
+            let x = S::load($x.add($pixel * LANES));
+            slide!(@columns $pixel, x, $w, $sums, 0 1 2 3 4);
+        }
+    )*};
+    (@columns $pixel:literal, $x:ident, $w:ident, $sums:ident, $($column:literal)*) => {$(
+        if $column < COLUMNS
+            && $pixel + 1 > $column * DILATION
+            && ($pixel - $column * DILATION) % STRIDE == 0
+            && ($pixel - $column * DILATION) / STRIDE < T
+        {
+            let sum = &mut $sums[($pixel - $column * DILATION) / STRIDE];
+            *sum = S::fma($w[$column], $x, *sum);
+        }
+    )*};
+}
+
+impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Slide<'_, STRIDE, COLUMNS, DILATION> {
     #[inline(always)]
     unsafe fn tile<S: Simd, const T: usize>(&self, row: usize, i: usize) {
+        let Walk { x, taps, w, y, rows } = self.0;
         // SAFETY: the caller keeps `row` and `i + T` inside the checked rows.
         unsafe {
-            let x = self.x.add(row * self.rows.from_row + i * STRIDE * LANES);
-            let y = self.y.add(row * self.rows.to_row + i * self.rows.to_pixel);
+            let x = x.add(row * rows.from_row + i * STRIDE * LANES);
+            let y = y.add(row * rows.to_row + i * rows.to_pixel);
             let mut sums = [S::splat(0.0); T];
-            if self.rows.accumulate {
+            if rows.accumulate {
                 for (t, sum) in sums.iter_mut().enumerate() {
-                    *sum = S::load(y.add(t * self.rows.to_pixel));
+                    *sum = S::load(y.add(t * rows.to_pixel));
                 }
             }
-            for taps in self.taps.as_chunks::<K>().0 {
-                for tap in taps {
-                    let w = S::load(self.w.add(tap.weight));
-                    let x = x.offset(tap.offset);
-                    for (t, sum) in sums.iter_mut().enumerate() {
-                        *sum = S::fma(w, S::load(x.add(t * STRIDE * LANES)), *sum);
-                    }
+            for r in 0..taps.rows {
+                let mut ws = [S::splat(0.0); COLUMNS];
+                for (k, v) in ws.iter_mut().enumerate() {
+                    *v = S::load(w.add(taps.weight_at(r, k)));
                 }
+                let x = x.offset(taps.first + r as isize * taps.row);
+                slide!(x, ws, sums, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22);
             }
             for (t, &sum) in sums.iter().enumerate() {
-                S::store(y.add(t * self.rows.to_pixel), sum);
+                S::store(y.add(t * rows.to_pixel), sum);
             }
         }
     }

@@ -479,8 +479,13 @@ impl<S: Simd> Back<'_, S> {
         let mut grad = self.workspace.take(block.grad_len());
         let planes = if x.is_some() { block.virtual_blocks() * grad_plane.len() } else { 0 };
         let mut planes = self.workspace.take_zeroed(planes);
-        let mut scratch =
-            BlockScratch { gathered: &mut gathered, grad: &mut grad, planes: &mut planes, plane: grad_plane };
+        let mut scratch = BlockScratch {
+            gathered: &mut gathered,
+            grad: &mut grad,
+            raw: &mut [],
+            planes: &mut planes,
+            plane: grad_plane,
+        };
         block.backward_weights(self.s, self.packed, (&padded, plane), &raw, &mut scratch, weights);
         if let Some(to) = x {
             self.input_grad(image, (&planes, grad_plane), to);

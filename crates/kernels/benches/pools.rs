@@ -1,0 +1,26 @@
+//! Pooling of the heads: `cargo bench -p cdarts-kernels --bench pools`. Bytes and items (additions and multiplications) a second,
+//! and what is allocated.
+
+mod work;
+
+use divan::{AllocProfiler, Bencher};
+use work::{Case, Kernel, cases};
+
+#[global_allocator]
+static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
+
+const KERNELS: [Kernel; 1] = [Kernel::ReluPool];
+
+fn main() {
+    divan::main();
+}
+
+#[divan::bench(args = cases(&KERNELS), sample_count = 20, sample_size = 1)]
+fn forward(bencher: Bencher<'_, '_>, case: &Case) {
+    work::forward(bencher, case);
+}
+
+#[divan::bench(args = cases(&KERNELS), sample_count = 20, sample_size = 1)]
+fn backward(bencher: Bencher<'_, '_>, case: &Case) {
+    work::backward(bencher, case);
+}
