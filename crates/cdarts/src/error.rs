@@ -134,6 +134,16 @@ pub enum CliError {
         wanted: String,
     },
 
+    // Pictures
+    /// A drawing that has no form as pixels.
+    #[error("cannot draw {path}: {reason}")]
+    Picture {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+
     // Benchmarks
     /// Work that cannot fit into the machine's memory.
     #[error("the work needs more than {} MB of memory; this machine has {} MB", .needed >> 20, .there >> 20)]
@@ -205,6 +215,7 @@ impl CliError {
             }
             Self::OtherSpace { .. } => "`cdarts show --list` names published ones of every search space",
             Self::LayoutOfOtherSpace { .. } => "without --layout, the genotype's space decides",
+            Self::Picture { .. } => "draw an .svg instead",
             Self::BadTable { .. } => {
                 "tools/nas_bench_201_table.py writes a table from the official NATS-Bench files"
             }

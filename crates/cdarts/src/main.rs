@@ -6,6 +6,7 @@ mod confusion;
 mod error;
 mod exit;
 mod interrupt;
+mod picture_file;
 mod progress;
 mod summary;
 mod terminal;

@@ -11,6 +11,7 @@ use cdarts_space::nas_bench_201::Standing;
 use cdarts_space::{Architecture, drawing};
 
 use crate::error::{CliError, quoted};
+use crate::terminal;
 use crate::wording::{count, counted, percent, seconds};
 
 /// The kinds of phase, as [`Overview::steps`] counts them.
@@ -157,10 +158,10 @@ pub fn cells(architecture: &Architecture) -> String {
 
 /// Pictures as tables, likewise.
 pub fn tables(pictures: &[Picture]) -> String {
-    let alone = pictures.len() == 1;
+    let (alone, width) = (pictures.len() == 1, terminal::width());
     let stage = |(stage, picture): (usize, &Picture)| match alone {
-        true => drawing::text(picture.clone()),
-        false => format!("stage {}\n{}\n", stage + 1, drawing::text(picture.clone())),
+        true => drawing::text_within(picture.clone(), width),
+        false => format!("stage {}\n{}\n", stage + 1, drawing::text_within(picture.clone(), width)),
     };
     pictures.iter().enumerate().map(stage).collect()
 }
@@ -174,7 +175,7 @@ fn next_commands(run: &Path, trained: bool) -> Vec<String> {
         ],
         false => vec![(format!("cdarts retrain {run}"), "train the found network")],
     };
-    let cells = [(format!("cdarts show {run} --svg cells.svg"), "draw its cells")];
+    let cells = [(format!("cdarts show {run} --out cells.svg"), "draw its cells")];
     let commands = [of_network, &cells].concat();
     let width = commands.iter().map(|(command, _)| command.chars().count()).max().unwrap_or(0);
     let lines = std::iter::once("next").chain(std::iter::repeat("")).zip(commands);

@@ -46,6 +46,13 @@ pub fn label(style: Style, word: &str, text: &str) {
     tell(&format!("{style}{word}:{style:#} {text}"));
 }
 
+/// Columns of what is printed: those of the environment, else the terminal's; unlimited where output goes elsewhere.
+pub fn width() -> usize {
+    let told = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let measured = || terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0.into());
+    told.filter(|&columns| columns > 0).or_else(measured).unwrap_or(usize::MAX)
+}
+
 /// Whether a bar can be drawn: standard error is a terminal that can move its cursor.
 pub fn can_draw() -> bool {
     io::stderr().is_terminal() && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

@@ -143,7 +143,8 @@ pub fn write_metrics(folder: &RunFolder, metrics: &impl Serialize) -> Result<(),
 /// [`SearchError::Runs`] where a file cannot be written.
 pub fn write_genotypes(name: &Path, architecture: &Architecture) -> Result<(), SearchError> {
     atomic::write(&name.with_extension("json"), architecture.to_json().as_bytes())?;
-    write_pictures(&name.with_extension("svg"), architecture.pictures(), drawing::svg)?;
+    let draw = |picture| Ok::<_, SearchError>(drawing::svg(picture).into_bytes());
+    write_pictures(&name.with_extension("svg"), architecture.pictures(), draw)?;
     Ok(())
 }
 
@@ -151,16 +152,16 @@ pub fn write_genotypes(name: &Path, architecture: &Architecture) -> Result<(), S
 /// were written.
 ///
 /// # Errors
-/// [`RunsError`] where a file cannot be written.
-pub fn write_pictures(
+/// Those of `draw`, and [`RunsError`] where a file cannot be written.
+pub fn write_pictures<E: From<RunsError>>(
     path: &Path,
     pictures: Vec<Picture>,
-    draw: fn(Picture) -> String,
-) -> Result<Vec<PathBuf>, RunsError> {
+    draw: impl Fn(Picture) -> Result<Vec<u8>, E>,
+) -> Result<Vec<PathBuf>, E> {
     let alone = pictures.len() == 1;
     let write = |(stage, picture)| {
         let path = if alone { path.to_owned() } else { of_stage(path, stage + 1) };
-        atomic::write(&path, draw(picture).as_bytes())?;
+        atomic::write(&path, &draw(picture)?)?;
         Ok(path)
     };
     pictures.into_iter().enumerate().map(write).collect()

@@ -48,6 +48,9 @@ fn every_gradient_agrees_on_both_paths() {
         assert!(!compared(path, true, Term::Penalty, Group::SearchNormal));
         assert!(!compared(path, true, Term::SearchLabels, Group::EvalNormal));
     }
+    let [quadratic, linear] = report.smooth_l1_branches;
+    println!("smooth-L1: {quadratic} differences in the quadratic branch, {linear} in the linear one");
+    assert!(quadratic >= 10 && linear >= 10, "both branches of smooth-L1: {quadratic}, {linear}");
 }
 
 /// Gradients that are wrong by a factor.
@@ -86,14 +89,19 @@ impl Fault for WrongScale {
 
 #[test]
 fn every_known_wrong_scale_of_the_hessian_vector_product_is_found() {
-    assert!(second_order_with(&QUICK, false, &WrongScale(|_| 1.0)).unwrap().agrees());
-    for (name, wrong) in [
-        ("(p - n) / 2 * eps in the place of (p - n) / (2 * eps)", (|eps| eps * eps) as fn(f64) -> f64),
+    let scales: [(&str, fn(f64) -> f64); 5] = [
+        ("none", |_| 1.0),
+        ("(p - n) / 2 * eps in the place of (p - n) / (2 * eps)", |eps| eps * eps),
         ("half of it forgotten", |_| 2.0),
         ("not divided by eps", |eps| eps),
         ("the sign turned", |_| -1.0),
-    ] {
-        let found = found(&second_order_with(&QUICK, false, &WrongScale(wrong)).unwrap());
+    ];
+    let faults = scales.map(|(_, scale)| WrongScale(scale));
+    let faults: Vec<&dyn Fault> = faults.iter().map(|fault| fault as &dyn Fault).collect();
+    let reports = second_order_with(&QUICK, false, &faults).unwrap();
+    assert!(reports[0].agrees(), "{}", listed(reports[0].disagreements()));
+    for ((name, _), report) in scales.iter().zip(&reports).skip(1) {
+        let found = found(report);
         for (path, term) in [
             (Path::Stock, Term::HessianVector),
             (Path::Fused, Term::HessianVector),

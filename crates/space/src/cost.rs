@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::plan::halved;
 use crate::{CellPlan, Edge, Genotype, HeadPlan, NODES, NetworkPlan, Op, SpaceError, Stem, edge_index};
 
+/// Of a value in single precision.
+const BYTES: u64 = 4;
+
 /// What a network costs.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cost {
@@ -15,6 +18,9 @@ pub struct Cost {
     pub params: u64,
     /// Multiply-adds for one image.
     pub macs: u64,
+    /// Bytes of the layers' outputs for one image in single precision, all of them together. Kept for the backward pass
+    /// they are a lower bound of the memory a training step needs: inner results of an operation come on top.
+    pub activation_bytes: u64,
     /// The parts, in the order they run.
     pub layers: Vec<LayerCost>,
 }
@@ -28,21 +34,24 @@ pub struct LayerCost {
     pub params: u64,
     /// Multiply-adds for one image.
     pub macs: u64,
+    /// Bytes of its output for one image in single precision.
+    pub activation_bytes: u64,
     /// Channels, height and width of its output.
     pub out: [usize; 3],
 }
 
 impl Cost {
-    /// Values that the layers put out for one image, added up. Kept for the backward pass they are a lower
-    /// bound of the memory a training step needs: inner results of an operation come on top.
+    /// Values that the layers put out for one image, added up.
     pub fn output_values(&self) -> u64 {
-        self.layers.iter().map(|layer| product(&layer.out)).fold(0, u64::saturating_add)
+        self.activation_bytes / BYTES
     }
 
     pub(crate) fn push(&mut self, name: String, work: Work, out: [usize; 3]) {
         self.params = self.params.saturating_add(work.params);
         self.macs = self.macs.saturating_add(work.macs);
-        self.layers.push(LayerCost { name, params: work.params, macs: work.macs, out });
+        let activation_bytes = product(&out).saturating_mul(BYTES);
+        self.activation_bytes = self.activation_bytes.saturating_add(activation_bytes);
+        self.layers.push(LayerCost { name, params: work.params, macs: work.macs, activation_bytes, out });
     }
 }
 

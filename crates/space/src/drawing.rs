@@ -12,4 +12,4 @@ mod text;
 pub use dot::dot;
 pub use graph::Picture;
 pub use svg::{cell_svg, svg};
-pub use text::text;
+pub use text::{text, text_within};

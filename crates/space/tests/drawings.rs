@@ -1,7 +1,7 @@
 //! Drawings of cells: snapshots of one, and what every drawing must hold.
 #![allow(missing_docs)]
 
-use cdarts_space::drawing::{Picture, cell_svg, dot, svg, text};
+use cdarts_space::drawing::{Picture, cell_svg, dot, svg, text, text_within};
 use cdarts_space::{
     Architecture, CellGenotype, CellKind, Edge, Genotype, Op, PUBLISHED, nas_bench_201, published,
 };
@@ -81,6 +81,24 @@ fn two_genotypes_side_by_side_mark_what_only_one_has() {
     assert_eq!(text(picture()).matches('*').count(), changed);
     let same = || Picture::comparison([(&before).into(), (&before).into()], ["a", "b"]);
     assert!(!svg(same()).contains("<rect class=\"changed\"") && !text(same()).contains('*'));
+}
+
+#[test]
+fn narrow_tables_stand_below_each_other() {
+    for known in PUBLISHED {
+        let genotype = known.genotype();
+        let wide = text(&genotype);
+        let widest = wide.lines().map(str::len).max().unwrap();
+        assert_eq!(text_within(&genotype, 8 + 2 * (2 + 24)), wide, "{widest}");
+        for width in [59, 40, 34] {
+            let narrow = text_within(&genotype, width);
+            assert!(narrow.lines().all(|line| line.len() <= width), "{narrow}");
+            assert_eq!(narrow.lines().count(), 2 * 10 + 1, "two tables and a line between");
+            let edges = |table: &str| table.matches("c(k-").count() + table.matches("  node ").count();
+            assert_eq!(narrow.matches("c(k-").count(), wide.matches("c(k-").count());
+            assert!(edges(&narrow) > 0 && narrow.find("reduction cell") > narrow.find("output"), "{narrow}");
+        }
+    }
 }
 
 #[test]

@@ -55,6 +55,7 @@ pub struct CheckArgs {
 struct Printed<'a> {
     agrees: bool,
     seed: u64,
+    smooth_l1_branches: [usize; 2],
     rows: Vec<PrintedRow<'a>>,
 }
 
@@ -71,7 +72,13 @@ impl CheckArgs {
         let report = check::gradients(&Setup { seed, coordinates, directions })?;
         let text = if json {
             let rows = report.rows.iter().map(|row| PrintedRow { row, agrees: row.agrees() }).collect();
-            serde_json::to_string_pretty(&Printed { agrees: report.agrees(), seed, rows })?
+            let smooth_l1_branches = report.smooth_l1_branches;
+            serde_json::to_string_pretty(&Printed {
+                agrees: report.agrees(),
+                seed,
+                smooth_l1_branches,
+                rows,
+            })?
         } else {
             table(&report)
         };
@@ -100,6 +107,8 @@ fn table(report: &Report) -> String {
     let failed = lines.values().filter(|line| !line.agrees).count();
     let compared: usize = lines.values().map(|line| line.values).sum();
     let lines = counted(lines.len(), "gradient");
+    let [quadratic, linear] = report.smooth_l1_branches;
+    text += &format!("smooth-l1: {quadratic} differences below 1, {linear} above\n");
     text + &match failed {
         0 => format!("{lines}, {} compared: all agree", counted(compared, "value")),
         _ => format!("{lines}, {} compared: {failed} disagree", counted(compared, "value")),

@@ -14,10 +14,11 @@ use crate::summary::row;
 use crate::terminal;
 use crate::wording::count;
 
-/// Count the parameters and multiply-adds of a network made of a genotype
+/// Count parameters, multiply-adds and activations of a network made of a genotype
 ///
 /// Counted are stem, cells and classifier, without an auxiliary head. Multiply-adds are those of convolutions and
-/// linear layers for one image.
+/// linear layers for one image. Activations are the bytes of all layers' outputs for one image in single precision: what
+/// training keeps at least.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
@@ -181,15 +182,19 @@ fn table(cost: &Cost, layers: bool) -> String {
     let mut lines = vec![
         row("parameters", &count(cost.params)),
         row("multiply-adds", &format!("{} an image", count(cost.macs))),
+        row("activations", &format!("{} bytes an image", count(cost.activation_bytes))),
     ];
     if layers {
         let width = cost.layers.iter().map(|layer| layer.name.len()).max().unwrap_or(0);
-        lines.push(format!("\n{:<width$}  {:>12}  {:>15}  output", "layer", "parameters", "multiply-adds"));
+        lines.push(format!(
+            "\n{:<width$}  {:>12}  {:>15}  {:>12}  output",
+            "layer", "parameters", "multiply-adds", "bytes"
+        ));
         for layer in &cost.layers {
             let [channels, height, widths] = layer.out;
-            let (params, macs) = (count(layer.params), count(layer.macs));
+            let [params, macs, bytes] = [layer.params, layer.macs, layer.activation_bytes].map(count);
             lines.push(format!(
-                "{:<width$}  {params:>12}  {macs:>15}  {channels}×{height}×{widths}",
+                "{:<width$}  {params:>12}  {macs:>15}  {bytes:>12}  {channels}×{height}×{widths}",
                 layer.name
             ));
         }

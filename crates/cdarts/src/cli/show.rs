@@ -1,17 +1,18 @@
 //! `cdarts show`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cdarts_runs::{Manifest, RunFolder};
+use cdarts_search::Preset;
 use cdarts_search::config::Space;
-use cdarts_search::{Preset, bundle};
-use cdarts_space::drawing::{self, Picture};
+use cdarts_space::drawing::Picture;
 use cdarts_space::{Architecture, ImageShape, Skeleton};
 use clap::Args;
 
 use super::{genotype, launch};
 use crate::error::CliError;
 use crate::exit::Exit;
+use crate::picture_file::PictureFile;
 use crate::summary::{self, row};
 use crate::terminal;
 use crate::wording::count;
@@ -24,9 +25,9 @@ use crate::wording::count;
 #[command(after_help = "\
 Examples:
   cdarts show cdarts-cifar
-  cdarts show runs/2026-11-24-digits-s1 --svg cells.svg
-  cdarts show genotype.txt --dot cells.dot
-  cdarts show runs/2026-11-24-digits-s1 --cycle 1 --against 3 --svg changed.svg
+  cdarts show runs/2026-11-24-digits-s1 --out cells.svg
+  cdarts show genotype.txt --out cells.png --out cells.dot
+  cdarts show runs/2026-11-24-digits-s1 --cycle 1 --against 3 --out changed.png
   cdarts show runs/2026-11-24-digits-s1 --against darts-v2
   cdarts show nas-bench-201-cell-1
   cdarts show \"Genotype(normal=[...], ...)\"
@@ -44,20 +45,18 @@ pub struct ShowArgs {
     #[arg(long, value_name = "N|GENOTYPE")]
     against: Option<String>,
 
-    /// Draw it as SVG
+    /// Draw the cells; the ending decides: .svg, .png, .dot or .gv (Graphviz), .txt; may be repeated
+    ///
+    /// Where every stage has a genotype of its own: into NAME-stage-1.ENDING and so on.
     #[arg(long, value_name = "FILE")]
-    svg: Option<PathBuf>,
-
-    /// Write it as Graphviz source
-    #[arg(long, value_name = "FILE")]
-    dot: Option<PathBuf>,
+    out: Vec<PictureFile>,
 
     /// Print only its text, in the form that genotypes are published in
     #[arg(long)]
     text: bool,
 
     /// List the published genotypes
-    #[arg(long, conflicts_with_all = ["what", "cycle", "against", "svg", "dot", "text"])]
+    #[arg(long, conflicts_with_all = ["what", "cycle", "against", "out", "text"])]
     list: bool,
 }
 
@@ -83,8 +82,11 @@ impl ShowArgs {
                 given.architecture.pictures()
             }
         };
-        write(self.svg.as_deref(), &pictures, drawing::svg)?;
-        write(self.dot.as_deref(), &pictures, drawing::dot)?;
+        for file in &self.out {
+            for written in file.write(&pictures)? {
+                terminal::tell(&format!("wrote {}", written.display()));
+            }
+        }
         Ok(Exit::Done)
     }
 
@@ -130,17 +132,9 @@ fn list() -> Result<Exit, CliError> {
     Ok(Exit::Done)
 }
 
-fn write(path: Option<&Path>, pictures: &[Picture], draw: fn(Picture) -> String) -> Result<(), CliError> {
-    let Some(path) = path else { return Ok(()) };
-    for written in bundle::write_pictures(path, pictures.to_vec(), draw)? {
-        terminal::tell(&format!("wrote {}", written.display()));
-    }
-    Ok(())
-}
-
 fn described(given: &genotype::Given) -> Result<String, CliError> {
     let skeleton = match &given.run {
-        Some(run) => found_network(run)?,
+        Some(run) => found_network(run, &given.architecture)?,
         None => published_network(&given.architecture),
     };
     let network = match &given.run {
@@ -159,12 +153,12 @@ fn described(given: &genotype::Given) -> Result<String, CliError> {
     .join("\n"))
 }
 
-fn found_network(run: &Path) -> Result<Skeleton, CliError> {
+fn found_network(run: &Path, architecture: &Architecture) -> Result<Skeleton, CliError> {
     let folder = RunFolder::view(run)?;
     let data = Manifest::load(&folder.manifest_path())?.data;
     let [channels, height, width] = data.shape;
     let config = launch::own_configuration(&folder)?;
-    Ok(config.retrain_spec(ImageShape { channels, height, width }, data.classes.len()))
+    Ok(config.found_spec(ImageShape { channels, height, width }, data.classes.len(), architecture)?)
 }
 
 fn published_network(architecture: &Architecture) -> Skeleton {

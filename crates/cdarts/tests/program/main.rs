@@ -7,6 +7,7 @@
 mod ablation;
 mod bad_input;
 mod bench;
+mod costs;
 mod data;
 mod documents;
 #[path = "../../../data/tests/support/mod.rs"]
@@ -15,6 +16,9 @@ mod images;
 mod interruption;
 mod invoke;
 mod output;
+mod pictures;
+#[path = "../../../space/tests/support/published_costs.rs"]
+mod published_costs;
 mod stages;
 mod table;
 mod tiny_run;

@@ -46,7 +46,7 @@ fn a_finished_run_can_be_looked_at_scored_and_trained_again() {
     let told = unbroken();
     let correct = told.records.iter().find(|record| record["event"] == "test").unwrap()["correct"].clone();
     assert!(said.stdout.contains(&format!("({correct} of 1,438 images)")), "{}", said.stdout);
-    for expected in ["next            cdarts eval run ", "cdarts show run --svg cells.svg"] {
+    for expected in ["next            cdarts eval run ", "cdarts show run --out cells.svg"] {
         assert!(said.stdout.contains(expected), "{}", said.stdout);
     }
 
@@ -57,11 +57,11 @@ fn a_finished_run_can_be_looked_at_scored_and_trained_again() {
     assert_eq!((Some(sum("correct")), sum("total")), (correct.as_u64(), 1438));
 
     assert_eq!(workplace.succeed(&["show", "run", "--text"]).stdout.trim(), told.genotype);
-    workplace.succeed(&["show", "run", "--svg", "cells.svg", "--dot", "cells.dot"]);
+    workplace.succeed(&["show", "run", "--out", "cells.svg", "--out", "cells.dot"]);
     assert!(fs::read_to_string(workplace.path("cells.svg")).unwrap().starts_with("<svg"));
     assert!(fs::read_to_string(workplace.path("cells.dot")).unwrap().contains("digraph"));
 
-    let compared = ["show", "run", "--cycle", "1", "--against", "2", "--svg", "compared.svg"];
+    let compared = ["show", "run", "--cycle", "1", "--against", "2", "--out", "compared.svg"];
     let shown = workplace.succeed(&compared).stdout;
     assert!(shown.contains("normal cell, cycle 1") && shown.contains("reduction cell, cycle 2"), "{shown}");
     let drawn = fs::read_to_string(workplace.path("compared.svg")).unwrap();

@@ -30,7 +30,7 @@ fn a_run_with_a_genotype_a_stage_can_be_looked_at_counted_scored_and_trained_aga
     let found: StageGenotypes = told.genotype.parse().unwrap();
     assert_eq!(found.as_slice().len(), 2);
 
-    let shown = workplace.succeed(&["show", "run", "--svg", "cells.svg", "--dot", "cells.dot"]).stdout;
+    let shown = workplace.succeed(&["show", "run", "--out", "cells.svg", "--out", "cells.dot"]).stdout;
     assert!(shown.contains("stage 1\n") && shown.contains("stage 2\n"), "{shown}");
     for name in ["cells-stage-1.svg", "cells-stage-2.svg", "cells-stage-1.dot", "cells-stage-2.dot"] {
         assert!(workplace.path(name).is_file(), "{name} of {:?}", files(&workplace.path(".")));

@@ -88,7 +88,7 @@ fn a_cell_is_shown_and_counted() {
         workplace.succeed(&["show", "nas-bench-201-cell-2"]).stdout
     );
     assert_eq!(workplace.succeed(&["show", "nas-bench-201-cell-2", "--text"]).stdout.trim(), cell);
-    workplace.succeed(&["show", cell, "--svg", "cell.svg", "--dot", "cell.dot"]);
+    workplace.succeed(&["show", cell, "--out", "cell.svg", "--out", "cell.dot"]);
     assert!(fs::read_to_string(workplace.path("cell.svg")).unwrap().contains("NAS-Bench-201 cell"));
     assert!(fs::read_to_string(workplace.path("cell.dot")).unwrap().contains("digraph"));
     for (arguments, params) in [

@@ -4,7 +4,7 @@ use cdarts_space::SpaceError;
 
 use super::groups::{self, Direction, Group, Slot, Values};
 use super::point::{Point, Term};
-use super::{Fault, Path, Row, Setup};
+use super::{Fault, Path, Report, Row, Setup};
 use crate::config::Config;
 
 /// Steps of the differences along directions of length 1, in the order tried. Rounding leaves 1e-11 of the loss at the
@@ -30,7 +30,7 @@ struct Analytic {
     gradient: Values,
 }
 
-pub(super) fn rows(setup: &Setup, config: &Config, fault: &dyn Fault) -> Result<Vec<Row>, SpaceError> {
+pub(super) fn report(setup: &Setup, config: &Config, fault: &dyn Fault) -> Result<Report, SpaceError> {
     let (wide, slots) = Point::new(Path::Stock, config, setup.seed)?;
     let (narrow, _) = Point::new(Path::Fused, config, setup.seed)?;
     let mut found = Vec::new();
@@ -48,7 +48,7 @@ pub(super) fn rows(setup: &Setup, config: &Config, fault: &dyn Fault) -> Result<
     for group in Group::ALL {
         rows.extend(group_rows(setup, config, &slots, group, &wide, &losses, &found));
     }
-    Ok(rows)
+    Ok(Report { rows, smooth_l1_branches: wide.smooth_l1_branches(config) })
 }
 
 fn value_row(found: &Analytic, expected: f64, config: &Config) -> Row {

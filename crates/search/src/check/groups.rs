@@ -221,6 +221,14 @@ pub(super) fn moved(nets: &SearchNets, direction: &Direction, step: f64) -> Sear
     nets
 }
 
+/// The networks with the parameters of a group times a factor.
+pub(super) fn scaled(nets: &SearchNets, slots: &[Slot], group: Group, factor: f64) -> SearchNets {
+    let mut reader = Reader::new(None);
+    reader.networks(nets);
+    let own = |(slot, (_, values)): (&Slot, (String, Vec<f64>))| (slot.group == group).then_some(values);
+    moved(nets, &slots.iter().zip(reader.found).map(own).collect(), factor - 1.0)
+}
+
 struct Mover<'a> {
     path: Vec<String>,
     directions: std::slice::Iter<'a, Option<Vec<f64>>>,

@@ -99,6 +99,8 @@ impl Row {
 pub struct Report {
     /// Path by path, term by term.
     pub rows: Vec<Row>,
+    /// Differences that the smooth-L1 distance took in its quadratic branch and in its linear one.
+    pub smooth_l1_branches: [usize; 2],
 }
 
 impl Report {
@@ -141,13 +143,16 @@ pub fn gradients(setup: &Setup) -> Result<Report, SpaceError> {
 /// # Errors
 /// As [`gradients`].
 pub fn gradients_with(setup: &Setup, fault: &dyn Fault) -> Result<Report, SpaceError> {
-    let mut rows = Vec::new();
+    let (mut rows, mut smooth_l1_branches) = (Vec::new(), [0, 0]);
     for edge_weights in [false, true] {
-        rows.extend(losses_with(setup, edge_weights, fault)?.rows);
-        rows.extend(second_order_with(setup, edge_weights, fault)?.rows);
+        let losses = losses_with(setup, edge_weights, fault)?;
+        smooth_l1_branches.iter_mut().zip(losses.smooth_l1_branches).for_each(|(sum, count)| *sum += count);
+        rows.extend(losses.rows);
+        let second_order = second_order_with(setup, edge_weights, &[fault])?;
+        rows.extend(second_order.into_iter().flat_map(|report| report.rows));
     }
     rows.sort_by_key(|row| (row.path, row.term, row.with_respect_to));
-    Ok(Report { rows })
+    Ok(Report { rows, smooth_l1_branches })
 }
 
 /// The part about the losses of a joint step, with weighted edges or without.
@@ -155,15 +160,21 @@ pub fn gradients_with(setup: &Setup, fault: &dyn Fault) -> Result<Report, SpaceE
 /// # Errors
 /// As [`gradients`].
 pub fn losses_with(setup: &Setup, edge_weights: bool, fault: &dyn Fault) -> Result<Report, SpaceError> {
-    Ok(Report { rows: difference::rows(setup, &config(edge_weights), fault)? })
+    difference::report(setup, &config(edge_weights), fault)
 }
 
-/// The part about second-order DARTS, with weighted edges or without.
+/// The part about second-order DARTS, with weighted edges or without: a report for each of several faults, which costs
+/// little more than one.
 ///
 /// # Errors
 /// As [`gradients`].
-pub fn second_order_with(setup: &Setup, edge_weights: bool, fault: &dyn Fault) -> Result<Report, SpaceError> {
-    Ok(Report { rows: second_order::rows(setup, &config(edge_weights), fault)? })
+pub fn second_order_with(
+    setup: &Setup,
+    edge_weights: bool,
+    faults: &[&dyn Fault],
+) -> Result<Vec<Report>, SpaceError> {
+    let rows = second_order::rows(setup, &config(edge_weights), faults)?;
+    Ok(rows.into_iter().map(|rows| Report { rows, smooth_l1_branches: [0, 0] }).collect())
 }
 
 /// Both kinds of cell in either network; a weight of the distillation that shows whether it divides and multiplies.

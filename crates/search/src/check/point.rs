@@ -4,6 +4,7 @@ use std::fmt;
 
 use burn::tensor::{DType, Device, Tensor};
 use cdarts_data::ImageBatch;
+use cdarts_nets::Features;
 use cdarts_nets::params::in_double_precision;
 use cdarts_space::{Genotype, ImageShape, SpaceError};
 use rand::{Rng, SeedableRng};
@@ -27,6 +28,9 @@ const EVERY_OPERATION: &str = "Genotype(\
     reduce=[[('skip_connect', 0), ('sep_conv_5x5', 1)], [('max_pool_3x3', 0), ('dil_conv_3x3', 2)], \
             [('avg_pool_3x3', 1), ('dil_conv_5x5', 0)], [('sep_conv_3x3', 1), ('skip_connect', 3)]], \
     reduce_concat=range(2, 6))";
+/// What the classifiers' parameters are multiplied by. As they begin, both networks say nearly the same, and no difference
+/// reaches the linear branch of the smooth-L1 distance.
+const CONFIDENCE: f64 = 12.0;
 /// Weight of the penalty.
 const PENALTY: f64 = 0.7;
 
@@ -106,6 +110,7 @@ impl Point {
         let batch = batch(path, seed);
         let mut slots = groups::slots(&nets, [&search, &eval]);
         slots.push(Slot { group: Group::Images, len: batch.images.dims().iter().product() });
+        let nets = groups::scaled(&nets, &slots, Group::Classifiers, CONFIDENCE);
         let nets = if path == Path::Stock { wide(nets) } else { nets };
         Ok((Self { nets, batch }, slots))
     }
@@ -139,12 +144,28 @@ impl Point {
         Some((scalar(term), gradient))
     }
 
-    fn terms(&self, config: &Config) -> Option<Vec<Tensor<1>>> {
+    /// How many differences between what both networks say are below 1, and how many are not.
+    pub fn smooth_l1_branches(&self, config: &Config) -> [usize; 2] {
+        let Some((search, eval)) = self.features() else { return [0, 0] };
+        let [search, eval] = [search, eval].map(|features| host(self.said(features, config)));
+        let linear = search.iter().zip(&eval).filter(|(search, eval)| (*search - *eval).abs() >= 1.0).count();
+        [search.len() - linear, linear]
+    }
+
+    fn features(&self) -> Option<(Features, Features)> {
         let stem = self.nets.stem.forward(self.batch.images.clone());
         let search = self.nets.search_features(stem.clone());
-        let eval = self.nets.eval_features(stem)?;
-        let said = |features| self.nets.ensemble(&self.nets.heads.forward(features), config);
-        let (said_search, said_eval) = (said(search.clone()), said(eval.clone()));
+        Some((search, self.nets.eval_features(stem)?))
+    }
+
+    /// What a network says, as the distances take it.
+    fn said(&self, features: Features, config: &Config) -> Tensor<2> {
+        self.nets.ensemble(&self.nets.heads.forward(features), config)
+    }
+
+    fn terms(&self, config: &Config) -> Option<Vec<Tensor<1>>> {
+        let (search, eval) = self.features()?;
+        let [said_search, said_eval] = [&search, &eval].map(|features| self.said(features.clone(), config));
         let distances = [Distance::Kl, Distance::Cosine, Distance::Mse, Distance::SmoothL1].map(|kind| {
             let config = SearchConfig { distance: kind, ..config.search.clone() };
             distance(said_search.clone(), said_eval.clone(), &config)

@@ -5,6 +5,9 @@
 //! radius so small that curvature does not count, against differences of L_val(w′(α), α), w′ being stepped anew for
 //! every α.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use burn_optim::ModuleOptimizer;
 use cdarts_space::SpaceError;
 
@@ -65,29 +68,39 @@ impl Scene {
         Unrolling { nets, optimiser: &self.optimiser, rate: RATE, radius }
     }
 
-    fn unrolled(&self, radius: f64, fault: &dyn Fault) -> Unrolled {
-        let mut unrolled = self.unrolling(&self.nets, radius).gradient(&self.train, &self.validation);
-        unrolled.product.scale(&[&self.nets.arch], fault.product_factor(unrolled.epsilon));
-        unrolled
+    fn unrolled(&self, radius: f64) -> Unrolled {
+        self.unrolling(&self.nets, radius).gradient(&self.train, &self.validation)
     }
 
-    /// A gradient of the architecture weights, faults put in, among zeros for everything else.
-    fn values(
-        &self,
-        gradient: &mut GradBuffer,
-        (path, term): (Path, Term),
-        slots: &[Slot],
-        fault: &dyn Fault,
-    ) -> Values {
+    /// A gradient of the architecture weights among zeros for everything else.
+    fn values(&self, gradient: &mut GradBuffer, slots: &[Slot]) -> Values {
         let mut read = gradient.read(&[&self.nets.arch]).into_iter();
         let of = |slot: &Slot| {
             let gradient = if GROUPS.contains(&slot.group) { read.next().flatten() } else { None };
-            let mut values =
-                gradient.map_or_else(|| vec![0.0; slot.len], |g| g.into_iter().map(f64::from).collect());
-            fault.gradient(path, term, slot.group, &mut values);
-            values
+            gradient.map_or_else(|| vec![0.0; slot.len], |g| g.into_iter().map(f64::from).collect())
         };
         slots.iter().map(of).collect()
+    }
+
+    /// The product with the radius of a search.
+    fn product(&self, path: Path, slots: &[Slot]) -> Candidate {
+        let mut unrolled = self.unrolled(RADIUS);
+        let product = self.values(&mut unrolled.product, slots);
+        let computed = Computed { gradient: product.clone(), product, epsilon: unrolled.epsilon };
+        Candidate { of: (path, Term::HessianVector), weight: 1.0, computed: vec![computed] }
+    }
+
+    /// The whole gradient with each of [`RADII`].
+    fn whole(&self, path: Path, slots: &[Slot]) -> Candidate {
+        let computed = RADII.map(|radius| {
+            let mut unrolled = self.unrolled(radius);
+            Computed {
+                gradient: self.values(&mut unrolled.of(&self.nets.arch, RATE), slots),
+                product: self.values(&mut unrolled.product, slots),
+                epsilon: unrolled.epsilon,
+            }
+        });
+        Candidate { of: (path, Term::SecondOrder), weight: -RATE, computed: computed.into() }
     }
 
     /// The product along a direction, from losses alone.
@@ -115,63 +128,92 @@ impl Scene {
     }
 }
 
-pub(super) fn rows(setup: &Setup, config: &Config, fault: &dyn Fault) -> Result<Vec<Row>, SpaceError> {
+/// The rows of each fault. Differences are taken once for all of them.
+pub(super) fn rows(
+    setup: &Setup,
+    config: &Config,
+    faults: &[&dyn Fault],
+) -> Result<Vec<Vec<Row>>, SpaceError> {
     let (wide, slots) = Scene::new(Path::Stock, config, setup.seed)?;
     let (narrow, _) = Scene::new(Path::Fused, config, setup.seed)?;
-    let (mut unrolled, mut fused) = (wide.unrolled(RADIUS, fault), narrow.unrolled(RADIUS, fault));
-    let product = |path: Path, scene: &Scene, product: &mut GradBuffer| {
-        let of = (path, Term::HessianVector);
-        Candidate { of, gradients: vec![scene.values(product, of, &slots, fault)] }
-    };
-    let of = (Path::Stock, Term::SecondOrder);
-    let whole = RADII.map(|radius| {
-        let mut gradient = wide.unrolled(radius, fault).of(&wide.nets.arch, RATE);
-        wide.values(&mut gradient, of, &slots, fault)
-    });
     let candidates = [
-        product(Path::Stock, &wide, &mut unrolled.product),
-        product(Path::Fused, &narrow, &mut fused.product),
-        Candidate { of, gradients: whole.into() },
+        wide.product(Path::Stock, &slots),
+        narrow.product(Path::Fused, &slots),
+        wide.whole(Path::Stock, &slots),
     ];
-
-    let numeric = |term: Term, direction: &Direction, step: f64| match term {
-        Term::HessianVector => wide.second_difference(&unrolled.direct, unrolled.epsilon, direction, step),
-        _ => wide.total_difference(direction, step),
-    };
-    let rows = GROUPS.into_iter().flat_map(|group| {
+    let Unrolled { direct, epsilon, .. } = wide.unrolled(RADIUS);
+    let mut rows = vec![Vec::new(); faults.len()];
+    for group in GROUPS {
         let directions = groups::directions(&slots, group, [setup.coordinates, setup.directions], setup.seed);
-        let rows: Vec<Row> = candidates
-            .iter()
-            .filter(|_| !directions.is_empty())
-            .map(|candidate| candidate.row(group, &slots, &directions, config, &numeric))
-            .collect();
-        rows
-    });
-    Ok(rows.collect())
+        if directions.is_empty() {
+            continue;
+        }
+        let known = RefCell::new(BTreeMap::new());
+        let numeric = |term: Term, direction: usize, step: usize| {
+            *known.borrow_mut().entry((term, direction, step)).or_insert_with(|| {
+                let (direction, step) = (&directions[direction], STEPS[step]);
+                match term {
+                    Term::HessianVector => wide.second_difference(&direct, epsilon, direction, step),
+                    _ => wide.total_difference(direction, step),
+                }
+            })
+        };
+        for (rows, &fault) in rows.iter_mut().zip(faults) {
+            let of =
+                |candidate: &Candidate| candidate.row(group, &slots, &directions, config, fault, &numeric);
+            rows.extend(candidates.iter().map(of));
+        }
+    }
+    Ok(rows)
 }
 
 /// A gradient that is compared, computed in one way or several of which one has to agree.
 struct Candidate {
     of: (Path, Term),
-    gradients: Vec<Values>,
+    /// What the product counts in the gradient.
+    weight: f64,
+    computed: Vec<Computed>,
+}
+
+struct Computed {
+    gradient: Values,
+    product: Values,
+    epsilon: f64,
 }
 
 impl Candidate {
+    /// The gradients with a fault put in.
+    fn gradients(&self, slots: &[Slot], fault: &dyn Fault) -> Vec<Values> {
+        let (path, term) = self.of;
+        let faulty = |Computed { gradient, product, epsilon }: &Computed| {
+            let more = self.weight * (fault.product_factor(*epsilon) - 1.0);
+            let of = |((slot, gradient), product): ((&Slot, &Vec<f64>), &Vec<f64>)| {
+                let mut values: Vec<f64> = gradient.iter().zip(product).map(|(g, p)| g + more * p).collect();
+                fault.gradient(path, term, slot.group, &mut values);
+                values
+            };
+            slots.iter().zip(gradient).zip(product).map(of).collect()
+        };
+        self.computed.iter().map(faulty).collect()
+    }
+
     fn row(
         &self,
         group: Group,
         slots: &[Slot],
         directions: &[Direction],
         config: &Config,
-        numeric: &impl Fn(Term, &Direction, f64) -> f64,
+        fault: &dyn Fault,
+        numeric: &impl Fn(Term, usize, usize) -> f64,
     ) -> Row {
         let (path, term) = self.of;
         let tolerance = tolerance(path, term);
-        let error = directions.iter().map(|direction| {
+        let gradients = self.gradients(slots, fault);
+        let error = directions.iter().enumerate().map(|(at, direction)| {
             let mut best = f64::INFINITY;
-            for step in STEPS {
-                let numeric = numeric(term, direction, step);
-                for gradient in &self.gradients {
+            for step in 0..STEPS.len() {
+                let numeric = numeric(term, at, step);
+                for gradient in &gradients {
                     let analytic = groups::along(gradient, direction);
                     let size = root_mean_square(slots, group, gradient);
                     let error = (analytic - numeric).abs() / analytic.abs().max(numeric.abs()).max(size);

@@ -23,7 +23,7 @@ const TITLE: f64 = 34.0;
 const LEGEND: f64 = 62.0;
 /// Between the legend's two lines.
 const LEGEND_LINE: f64 = 22.0;
-const SPACING: Spacing = Spacing { per_edge: 27.0, least: 36.0, passing: 12.0, gap: 9.0 };
+const SPACING: Spacing = Spacing { per_edge: 29.0, least: 36.0, passing: 12.0, gap: 9.0 };
 
 /// All cells side by side, with a legend.
 pub fn svg(picture: impl Into<Picture>) -> String {

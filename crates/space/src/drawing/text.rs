@@ -6,13 +6,24 @@ use super::graph::{CellGraph, GraphEdge};
 /// Least width of one cell's column.
 const COLUMN: usize = 24;
 
+/// Width of the nodes' names.
+const HEADING: usize = 8;
+/// Between two columns.
+const BETWEEN: usize = 2;
+
 /// The cells beside each other, a line an edge, at most 72 columns wide unless names are longer, in plain ASCII. Unlike
 /// a drawing it also lists edges with `none`. An edge that the cell beside lacks is marked with an asterisk.
 pub fn text(picture: impl Into<Picture>) -> String {
+    text_within(picture, usize::MAX)
+}
+
+/// As [`text`], but with as few cells beside each other as `width` columns demand, the others below.
+pub fn text_within(picture: impl Into<Picture>, width: usize) -> String {
     let Picture { cells, columns, .. } = picture.into();
     let names = cells.iter().map(|cell| cell.name.chars().count());
-    let width = names.max().unwrap_or(0).max(COLUMN);
-    let tables: Vec<String> = cells.chunks(columns.max(1)).map(|cells| table(cells, width)).collect();
+    let column = names.max().unwrap_or(0).max(COLUMN);
+    let beside = (width.saturating_sub(HEADING) / (BETWEEN + column)).clamp(1, columns.max(1));
+    let tables: Vec<String> = cells.chunks(beside).map(|cells| table(cells, column)).collect();
     tables.join("\n")
 }
 
@@ -37,8 +48,8 @@ fn table(cells: &[CellGraph], width: usize) -> String {
 }
 
 fn row(heading: &str, columns: &[String], width: usize) -> String {
-    let columns: String = columns.iter().map(|column| format!("  {column:<width$}")).collect();
-    format!("{}\n", format!("{heading:<8}{columns}").trim_end())
+    let columns: String = columns.iter().map(|column| format!("{:BETWEEN$}{column:<width$}", "")).collect();
+    format!("{}\n", format!("{heading:<HEADING$}{columns}").trim_end())
 }
 
 fn entering(cell: &CellGraph, node: usize) -> Vec<String> {
