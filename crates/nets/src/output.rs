@@ -43,7 +43,11 @@ pub struct DistillHeads {
 impl DistillHeads {
     /// The heads of `plan`.
     pub fn new<'a>(plan: impl Into<cdarts_space::PlanView<'a>>, init: &Initialiser) -> Self {
-        let plans = plan.into().distillation_heads();
+        Self::of_plans(&plan.into().distillation_heads(), init)
+    }
+
+    /// Heads of any shape, in stage order.
+    pub fn of_plans(plans: &[cdarts_space::HeadPlan], init: &Initialiser) -> Self {
         Self {
             heads: plans.iter().enumerate().map(|(k, p)| Head::new(p, false, &mut init.at(k))).collect(),
             stages: plans.iter().map(|plan| plan.stage).collect(),
