@@ -23,8 +23,14 @@ struct Options {
 }
 
 fn options() -> Result<Options, Box<dyn Error>> {
-    let mut options =
-        Options { folder: None, epochs: 5, augment: "crop".to_owned(), stream: false, threads: 0, json: false };
+    let mut options = Options {
+        folder: None,
+        epochs: 5,
+        augment: "crop".to_owned(),
+        stream: false,
+        threads: 0,
+        json: false,
+    };
     let mut given = std::env::args().skip(1);
     while let Some(one) = given.next() {
         let mut value = || given.next().ok_or_else(|| format!("{one} needs a value"));
