@@ -49,6 +49,8 @@ fn write(path: &Path, bytes: &[u8]) {
     fs::write(path, bytes).expect("a file");
 }
 
+/// An idx file of the same four labels.
+pub const IDX_LABELS: &[u8] = b"\0\0\x08\x01\0\0\0\x04\0\x01\0\x01";
 /// A `.npy` file of four labels.
 pub const LABELS: &[u8] = b"\x93NUMPY\x01\0\x76\0{'descr': '|u1', 'fortran_order': False, 'shape': (4,), }                                                            \n\0\x01\0\x01";
 /// A grey PNG of one pixel.

@@ -3,15 +3,10 @@
 
 use std::sync::LazyLock;
 
-use cdarts_fuzz::Place;
+use cdarts_fuzz::{IDX_LABELS, Place};
 use libfuzzer_sys::fuzz_target;
 
-static PLACE: LazyLock<Place> = LazyLock::new(|| {
-    Place::new(
-        "train-images-idx3-ubyte",
-        "",
-        &[("train-labels-idx1-ubyte", b"\0\0\x08\x01\0\0\0\x04\0\x01\0\x01")],
-    )
-});
+static PLACE: LazyLock<Place> =
+    LazyLock::new(|| Place::new("train-images-idx3-ubyte", "", &[("train-labels-idx1-ubyte", IDX_LABELS)]));
 
 fuzz_target!(|bytes: &[u8]| PLACE.read(bytes));
