@@ -62,21 +62,21 @@ def cells():
     record.save()
 
 
-def network(kind, stem_channels, shape, build, edge_weights=None):
-    """A network behind its stem. `edge_weights` is for the architecture weights of a search network."""
+def network(kind, stem_channels, shape, build, arch=None):
+    """A network behind its stem. `arch` builds the architecture weights of a search network."""
 
     def compute(generator):
         modules = {
             "stem.": generator.fill(stem(kind, shape[1], stem_channels), "stem."),
             "net.": generator.fill(build(), "net."),
         }
-        if edge_weights is not None:
-            modules["arch."] = generator.fill(ArchWeights(edge_weights), "arch.")
+        if arch is not None:
+            modules["arch."] = generator.fill(arch(), "arch.")
         images = generator.uniform("images", shape, 2.0).requires_grad_()
 
         def outputs():
-            arch = [modules["arch."]] if "arch." in modules else []
-            stages, logits = modules["net."](modules["stem."](images), *arch)
+            weights = [modules["arch."]] if arch is not None else []
+            stages, logits = modules["net."](modules["stem."](images), *weights)
             return {"logits": logits} | {f"stage{index}": stage for index, stage in enumerate(stages)}
 
         training = outputs()
@@ -93,7 +93,7 @@ def network(kind, stem_channels, shape, build, edge_weights=None):
 def networks():
     record = Record("crates/nets/tests/golden/networks.safetensors")
     stages = stage_plans(6, 2, [2, 1])
-    record.add("search", network("Cifar", 6, [6, 3, 8, 10], lambda: Supernet(stages, 5), edge_weights=True))
+    record.add("search", network("Cifar", 6, [6, 3, 8, 10], lambda: Supernet(stages, 5), lambda: ArchWeights(True)))
     for name, kind, multiplier, shape, published in [
         ("cifar", "Cifar", 3, [6, 3, 8, 10], "cdarts-cifar"),
         ("imagenet", "Imagenet", 1, [4, 3, 24, 32], "cdarts-imagenet"),
@@ -104,5 +104,6 @@ def networks():
     record.save()
 
 
-cells()
-networks()
+if __name__ == "__main__":
+    cells()
+    networks()

@@ -325,7 +325,7 @@ class ArchWeights(nn.Module):
         self.normal = CellWeights(edge_weights)
         self.reduce = CellWeights(edge_weights)
 
-    def weight_free_l1(self):
+    def penalised_l1(self):
         sizes = [cell.alpha[:, WEIGHT_FREE].abs() for cell in (self.normal, self.reduce)]
         Margin.count(torch.cat(sizes).detach())
         return sum(size.sum() for size in sizes)

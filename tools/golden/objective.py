@@ -22,5 +22,5 @@ def distance(search, evaluation, kind, weight, temperature, kl_reduction="batch"
 
 
 def penalty(arch, weight, repeats):
-    """L1 norm of the raw architecture weights of operations without weights."""
-    return weight * repeats * arch.weight_free_l1()
+    """L1 norm of the raw architecture weights of operations without weights; in NAS-Bench-201 that of `none`, as a mean."""
+    return weight * repeats * arch.penalised_l1()

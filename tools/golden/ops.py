@@ -55,6 +55,7 @@ def stems():
     record.save()
 
 
-operations()
-heads()
-stems()
+if __name__ == "__main__":
+    operations()
+    heads()
+    stems()

@@ -1,12 +1,14 @@
-"""Golden values of whole joint steps (facts 1.4, 1.5, 1.7) under the presets `official` and `corrected` and with options
-that neither has: terms, gradients, and by how much two steps move every parameter; and the terms of ten steps."""
+"""Golden values of whole joint steps (facts 1.4, 1.5, 1.7), in the DARTS space under the presets `official` and `corrected`
+and with options that neither has, and in NAS-Bench-201 (facts section 6) under both: terms, gradients, and by how much two
+steps move every parameter; and the terms of ten steps."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
+import nas_bench_201_networks as nas_bench_201
 from networks import GENOTYPES, ArchWeights, EvalNet, Head, Supernet, stage_plans, stem
 from objective import distance, penalty
 from values import Record
@@ -26,6 +28,7 @@ class Options:
     clip_scope: str = "per-optimiser"
     decay_idle: bool = False
     edge_weights: bool = False
+    fix_heads: bool = True
     grad_clip: float = 5.0
     momentum: float = 0.9
     weight_decay: float = 3e-4
@@ -35,9 +38,19 @@ class Options:
 OFFICIAL = Options(penalty_repeats=3, clip_scope="all-parameters", decay_idle=True, kl_reduction="element")
 CORRECTED = Options()
 OTHER = Options(
-    distance="kl", distill_weight=0.5, detach_teacher=True, stage_ensemble="sum", edge_weights=True, weight_decay=1e-3
+    distance="kl",
+    distill_weight=0.5,
+    detach_teacher=True,
+    stage_ensemble="sum",
+    edge_weights=True,
+    fix_heads=False,
+    decay_idle=True,
+    weight_decay=1e-3,
 )
 CASES = {"official": OFFICIAL, "corrected": CORRECTED, "other": OTHER}
+
+# Only stages of one set of architecture weights count the penalty three times; the heads are trained here.
+NAS_BENCH_201 = {name: replace(CASES[name], penalty_repeats=1, fix_heads=False) for name in ("official", "corrected")}
 
 RATES = {"supernet": 0.05, "eval": 0.04, "arch": 0.003}
 PENALTY = 0.2
@@ -52,29 +65,51 @@ class Mixture(nn.Module):
 
 
 class Heads(nn.Module):
-    """On every stage but the last, here one of 6x5 pixels."""
+    """On every stage but the last; narrower than the published ones, so that their gradients take no megabytes."""
 
-    def __init__(self, stages):
+    def __init__(self, *heads):
         super().__init__()
-        self.heads = nn.ModuleList([Head(4 * stages[0][-1].channels, CLASSES, pool=[4, 3], stride=2)])
+        shape = dict(stride=2, hidden=6, features=10)
+        self.heads = nn.ModuleList(Head(inputs, CLASSES, pool=pool, **shape) for inputs, pool in heads)
+
+
+def darts(options):
+    """The modules of a search in the DARTS space. The first of two stages ends at 6x5 pixels."""
+    stages, deep = stage_plans(6, 2, [1, 1]), stage_plans(6, 2, [2, 1])
+    return {
+        "stem": stem("Cifar", 3, 6),
+        "supernet": Supernet(stages, CLASSES),
+        "evalnet": EvalNet(deep, GENOTYPES["cdarts-cifar"], CLASSES, False),
+        "heads": Heads((4 * stages[0][-1].channels, [4, 3])),
+        "mixture": Mixture(2),
+        "arch": ArchWeights(options.edge_weights),
+    }
+
+
+def nas_bench_201_modules(_):
+    """The modules of a search in NAS-Bench-201. The first two stages end at 6x5 and 3x3 pixels."""
+    genotype = nas_bench_201.GENOTYPES["nas-bench-201-cell-2"]
+    return {
+        "stem": stem("Cifar", 3, 4),
+        "supernet": nas_bench_201.Supernet(4, 1, CLASSES),
+        "evalnet": nas_bench_201.EvalNet(4, 1, CLASSES, genotype, True),
+        "heads": Heads((8, [4, 3]), (16, [1, 1])),
+        "mixture": Mixture(3),
+        "arch": nas_bench_201.ArchWeights(),
+    }
 
 
 class Search:
-    """All that a search trains. The heads stay as they are, as in both presets."""
+    """All that a search trains. Both presets leave the heads as they are."""
 
-    def __init__(self, generator, options):
+    def __init__(self, generator, options, build):
         self.options = options
-        stages = stage_plans(6, 2, [1, 1])
-        deep = stage_plans(6, 2, [2, 1])
-        self.modules = {
-            "stem": generator.fill(stem("Cifar", 3, 6), "stem."),
-            "supernet": generator.fill(Supernet(stages, CLASSES), "supernet."),
-            "evalnet": generator.fill(EvalNet(deep, GENOTYPES["cdarts-cifar"], CLASSES, False), "evalnet."),
-            "mixture": generator.fill(Mixture(2), "mixture."),
-            "arch": generator.fill(ArchWeights(options.edge_weights), "arch."),
-        }
-        self.heads = generator.fill(Heads(stages), "heads.").requires_grad_(False)
-        owned = {"eval": ("stem", "evalnet", "mixture"), "supernet": ("stem", "supernet", "mixture"), "arch": ("arch",)}
+        self.modules = {name: generator.fill(module, f"{name}.") for name, module in build(options).items()}
+        self.heads = self.modules["heads"].requires_grad_(not options.fix_heads)
+        if options.fix_heads:
+            del self.modules["heads"]
+        shared = [name for name in ("stem", "heads", "mixture") if name in self.modules]
+        owned = {"eval": (*shared, "evalnet"), "supernet": (*shared, "supernet"), "arch": ("arch",)}
         self.owned = {owner: self.parameters(*names) for owner, names in owned.items()}
         sgd = dict(momentum=options.momentum, weight_decay=options.weight_decay)
         self.optimisers = {
@@ -168,16 +203,20 @@ def values(search):
     return {name: parameter.detach().clone() for name, parameter in search.named().items()}
 
 
-def one_step(options):
-    """The terms of the first step's losses, the gradients of its part A before clipping, and by how much two steps move
-    every parameter: the first by its gradient, the second by momenta and moments too."""
+def one_step(options, build):
+    """The terms of two steps' losses, the gradients of both parts at the start, before clipping, and by how much each step
+    moves every parameter: the first by its gradient, the second by momenta and moments too (SGD moves a parameter by its
+    momentum times the rate)."""
 
     def compute(generator):
-        search = Search(generator, options)
+        search = Search(generator, options, build)
         _, loss = search.joint_loss(*batch(generator, "arch0"))
         named = search.named()
         gradient = dict(zip(named, torch.autograd.grad(loss, list(named.values()))))
-        found = {"gradient": gradient}
+        images, labels = batch(generator, "weight0")
+        parts = {name: parameter for name, parameter in named.items() if name.split(".")[0] in ("stem", "supernet", "arch")}
+        loss = F.cross_entropy(search.search(images)[1], labels)
+        found = {"gradient": gradient, "gradient_search": dict(zip(parts, torch.autograd.grad(loss, list(parts.values()))))}
         for step in (0, 1):
             before = values(search)
             terms = search.joint(batch(generator, f"arch{step}"), batch(generator, f"weight{step}"))
@@ -188,11 +227,11 @@ def one_step(options):
     return compute
 
 
-def curve(options):
+def curve(options, build):
     """The terms of ten steps' losses."""
 
     def compute(generator):
-        search = Search(generator, options)
+        search = Search(generator, options, build)
         curves = {}
         for step in range(10):
             terms = search.joint(batch(generator, f"arch{step}"), batch(generator, f"weight{step}"))
@@ -205,7 +244,10 @@ def curve(options):
 
 record = Record("crates/search/tests/golden/steps.safetensors")
 for name, options in CASES.items():
-    record.add(f"{name}/step", one_step(options), seeds=12)
+    record.add(f"{name}/step", one_step(options, darts), seeds=12)
 for name in ("official", "corrected"):
-    record.add(f"{name}/curve", curve(CASES[name]), seeds=6)
+    record.add(f"{name}/curve", curve(CASES[name], darts), seeds=6)
+for name, options in NAS_BENCH_201.items():
+    record.add(f"nas-bench-201/{name}/step", one_step(options, nas_bench_201_modules), seeds=12)
+    record.add(f"nas-bench-201/{name}/curve", curve(options, nas_bench_201_modules), seeds=6)
 record.save()

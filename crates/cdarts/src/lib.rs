@@ -5,11 +5,11 @@
 //! use cdarts::{search::Preset, space};
 //!
 //! // The network that the paper found on CIFAR-10, at the size it was published with.
-//! let genotype = space::published("cdarts-cifar").ok_or("not published")?;
+//! let architecture = space::Architecture::published("cdarts-cifar").ok_or("not published")?;
 //! let config = Preset::Corrected.config();
 //! let image = space::ImageShape { channels: 3, height: 32, width: 32 };
 //! let plan = config.retrain_spec(image, 10).plan()?;
-//! let cost = space::cost::evaluation_network(&plan, &[genotype], true)?;
+//! let cost = plan.evaluation_cost(&architecture, true)?;
 //! assert_eq!(cost.params, 3_859_318);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -157,6 +157,17 @@ impl Observer for Follower {
                 let skips = counted(*skip_count, "skip");
                 line.push_str(&format!("  genotype: {skips}, entropy {alpha_entropy:.2} nats"));
             }
+            (Event::Candidate { accuracy, .. }, Some(line)) => {
+                line.push_str(&format!("  candidate {}", percent(*accuracy)));
+            }
+            (Event::Watch { hessian_eigenvalue, alarm, .. }, Some(line)) => {
+                if let Some(eigenvalue) = hessian_eigenvalue {
+                    line.push_str(&format!(", eigenvalue {eigenvalue:.3}"));
+                }
+                if let Some(alarm) = alarm {
+                    line.push_str(&format!("  ALARM: {alarm}"));
+                }
+            }
             (Event::Validation { accuracy, .. }, Some(line)) => {
                 line.push_str(&format!("  validation {}", percent(*accuracy)));
             }

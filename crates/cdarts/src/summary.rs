@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use cdarts_runs::{Event, Journal, RunFolder};
+use cdarts_search::scoreboard::Ranking;
 use cdarts_search::{Outcome, Overview};
 use cdarts_space::drawing::Picture;
+use cdarts_space::nas_bench_201::Standing;
 use cdarts_space::{Architecture, drawing};
 
 use crate::error::{CliError, quoted};
@@ -68,6 +70,21 @@ pub fn outcome(outcome: &Outcome) -> Result<String, CliError> {
     }
     if let Some(accuracy) = outcome.val_accuracy {
         lines.push(row("validation", &percent(accuracy)));
+    }
+    for (column, standing) in outcome.table.iter().flat_map(|table| &table.found) {
+        let Standing { accuracy, rank, regret, .. } = standing;
+        let rank = count(*rank as u64);
+        lines.push(row(
+            "table",
+            &format!("{column} {accuracy:.4} %, rank {rank}, {regret:.4} below the best"),
+        ));
+    }
+    for (column, ranking) in outcome.table.iter().flat_map(|table| &table.ranking) {
+        let Ranking { cells, kendall_tau, spearman_rho, .. } = ranking;
+        lines.push(row(
+            "ranking",
+            &format!("{column} tau {kendall_tau:.3}, rho {spearman_rho:.3} over {cells} cells"),
+        ));
     }
     lines.push(row("parameters", &count(outcome.params)));
     lines.push(row("multiply-adds", &format!("{} an image", count(outcome.macs))));

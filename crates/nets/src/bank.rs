@@ -10,12 +10,15 @@ use std::collections::{BTreeMap, HashMap};
 
 use burn::module::ParamId;
 use burn::tensor::TensorData;
-use cdarts_space::{CellKind, NetworkPlan, Op, StageGenotypes, edge_ends};
+use cdarts_space::{
+    Architecture, CellKind, NetworkPlan, Op, PlanView, StageGenotypes, edge_ends, nas_bench_201,
+};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use crate::NetsError;
 use crate::cell::Preprocess;
-use crate::evalnet::EvalNet;
+use crate::evalnet::{EvalNet, EvalStage};
+use crate::nas_bench_201::ResidualBlock;
 use crate::ops::Operation;
 use crate::params::{self, Value};
 use crate::supernet::Supernet;
@@ -38,13 +41,15 @@ pub enum Part {
     Preprocess,
     /// An operation on an edge.
     Edge {
-        /// The node that the edge enters, from 0.
+        /// The node that the edge enters.
         node: usize,
-        /// The state that the edge leaves.
+        /// The state or node that the edge leaves.
         source: usize,
-        /// The operation on it.
-        op: Op,
+        /// Name of the operation on it.
+        op: &'static str,
     },
+    /// The residual block of NAS-Bench-201, which counts as the stage's last cell.
+    Residual,
 }
 
 /// What is moved where a node keeps a skip connection without weights.
@@ -76,6 +81,7 @@ pub struct WeightBank {
 enum PartMut<'a> {
     Preprocess(&'a mut Preprocess),
     Edge(&'a mut Operation),
+    Residual(&'a mut ResidualBlock),
 }
 
 impl PartMut<'_> {
@@ -83,6 +89,7 @@ impl PartMut<'_> {
         match self {
             Self::Preprocess(module) => params::values::<Preprocess>(module),
             Self::Edge(module) => params::values::<Operation>(module),
+            Self::Residual(module) => params::values::<ResidualBlock>(module),
         }
     }
 
@@ -90,42 +97,48 @@ impl PartMut<'_> {
         match self {
             Self::Preprocess(module) => **module = params::with_values((**module).clone(), values),
             Self::Edge(module) => **module = params::with_values((**module).clone(), values),
+            Self::Residual(module) => **module = params::with_values((**module).clone(), values),
         }
     }
 }
 
 impl WeightBank {
-    /// Copies the bank's values into `net`, which was built from `plan` and `genotypes`.
-    pub fn inherit(
+    /// Copies the bank's values into `net`, which was built from `plan` and `architecture`.
+    pub fn inherit<'a>(
         &self,
         net: &mut EvalNet,
-        plan: &NetworkPlan,
-        genotypes: impl Into<StageGenotypes>,
+        plan: impl Into<PlanView<'a>>,
+        architecture: impl Into<Architecture>,
         past_skip: PastSkip,
     ) -> Moved {
         let mut moved = Moved::default();
-        for_each_slot(net, plan, &genotypes.into(), past_skip, |slot, mut part, included| {
-            match self.slots.get(&slot) {
+        for_each_slot(
+            net,
+            plan.into(),
+            &architecture.into(),
+            past_skip,
+            |slot, mut part, included| match self.slots.get(&slot) {
                 Some(values) if included => {
                     part.load(values);
                     moved.add(values);
                 }
                 _ => moved.passed_over += usize::from(!part.values().is_empty()),
-            }
-        });
+            },
+        );
         moved
     }
 
-    /// Copies the values of `net`, which was built from `plan` and `genotypes`, into the bank.
-    pub fn deposit(
+    /// Copies the values of `net`, which was built from `plan` and `architecture`, into the bank.
+    pub fn deposit<'a>(
         &mut self,
         net: &EvalNet,
-        plan: &NetworkPlan,
-        genotypes: impl Into<StageGenotypes>,
+        plan: impl Into<PlanView<'a>>,
+        architecture: impl Into<Architecture>,
         past_skip: PastSkip,
     ) -> Moved {
         let mut moved = Moved::default();
-        for_each_slot(&mut net.clone(), plan, &genotypes.into(), past_skip, |slot, part, included| {
+        let (plan, architecture) = (plan.into(), architecture.into());
+        for_each_slot(&mut net.clone(), plan, &architecture, past_skip, |slot, part, included| {
             let values = part.values();
             if included {
                 self.put(slot, values, &mut moved);
@@ -146,7 +159,8 @@ impl WeightBank {
                 self.put(at(Part::Preprocess), params::values(&built.preprocess), &mut moved);
                 for ((node, source), edge) in edge_ends().zip(&built.edges) {
                     for (op, operation) in Op::ALL.into_iter().zip(&edge.ops) {
-                        self.put(at(Part::Edge { node, source, op }), params::values(operation), &mut moved);
+                        let part = Part::Edge { node, source, op: op.name() };
+                        self.put(at(part), params::values(operation), &mut moved);
                     }
                 }
             }
@@ -234,7 +248,8 @@ impl Slot {
         let Self { stage, cell, part } = self;
         match part {
             Part::Preprocess => format!("{stage}.{cell}.preprocess"),
-            Part::Edge { node, source, op } => format!("{stage}.{cell}.{node}.{source}.{}", op.name()),
+            Part::Edge { node, source, op } => format!("{stage}.{cell}.{node}.{source}.{op}"),
+            Part::Residual => format!("{stage}.{cell}.residual"),
         }
     }
 
@@ -245,10 +260,13 @@ impl Slot {
         let (stage, cell) = (number(0)?, number(1)?);
         let (part, index) = match fields.len() {
             4 if fields[2] == "preprocess" => (Part::Preprocess, number(3)?),
-            6 => (
-                Part::Edge { node: number(2)?, source: number(3)?, op: Op::from_name(fields[4])? },
-                number(5)?,
-            ),
+            4 if fields[2] == "residual" => (Part::Residual, number(3)?),
+            6 => {
+                let of_darts = Op::from_name(fields[4]).map(Op::name);
+                let of_other = || nas_bench_201::Op::from_name(fields[4]).map(nas_bench_201::Op::name);
+                let op = of_darts.or_else(of_other)?;
+                (Part::Edge { node: number(2)?, source: number(3)?, op }, number(5)?)
+            }
             _ => return None,
         };
         Some((Self { stage, cell, part }, index))
@@ -258,12 +276,51 @@ impl Slot {
 /// Calls `visit` with every slot of `net`, its part, and whether the rule for skips includes it.
 fn for_each_slot(
     net: &mut EvalNet,
+    plan: PlanView<'_>,
+    architecture: &Architecture,
+    past_skip: PastSkip,
+    visit: impl FnMut(Slot, PartMut<'_>, bool),
+) {
+    match (plan, architecture) {
+        (PlanView::Darts(plan), Architecture::Darts(genotypes)) => {
+            for_each_darts_slot(&mut net.stages, plan, genotypes, past_skip, visit);
+        }
+        (_, Architecture::NasBench201(genotype)) => {
+            for_each_nas_bench_201_slot(&mut net.stages, genotype, visit);
+        }
+        // Such a network cannot be built.
+        (PlanView::NasBench201(_), Architecture::Darts(_)) => {}
+    }
+}
+
+/// As [`for_each_slot`]; the rule for skips is not one of this space, where every edge is kept and copied (facts 6).
+fn for_each_nas_bench_201_slot(
+    stages: &mut [EvalStage],
+    genotype: &nas_bench_201::Genotype,
+    mut visit: impl FnMut(Slot, PartMut<'_>, bool),
+) {
+    for (stage, built) in stages.iter_mut().enumerate() {
+        let cells = built.nas_bench_201.len();
+        for (cell, built) in built.nas_bench_201.iter_mut().enumerate() {
+            for (operation, (node, source, op)) in built.ops.iter_mut().zip(genotype.edges()) {
+                let part = Part::Edge { node, source, op: op.name() };
+                visit(Slot { stage, cell, part }, PartMut::Edge(operation), true);
+            }
+        }
+        if let Some(block) = &mut built.reduction {
+            visit(Slot { stage, cell: cells, part: Part::Residual }, PartMut::Residual(block), true);
+        }
+    }
+}
+
+fn for_each_darts_slot(
+    stages: &mut [EvalStage],
     plan: &NetworkPlan,
     genotypes: &StageGenotypes,
     past_skip: PastSkip,
     mut visit: impl FnMut(Slot, PartMut<'_>, bool),
 ) {
-    for (stage, (built, planned)) in net.stages.iter_mut().zip(&plan.stages).enumerate() {
+    for (stage, (built, planned)) in stages.iter_mut().zip(&plan.stages).enumerate() {
         for (cell, (built, planned)) in built.cells.iter_mut().zip(&planned.cells).enumerate() {
             let at = |part| Slot { stage, cell, part };
             visit(at(Part::Preprocess), PartMut::Preprocess(&mut built.preprocess), true);
@@ -272,7 +329,7 @@ fn for_each_slot(
                 let mut included = true;
                 for (operation, edge) in built.nodes[node].ops.iter_mut().zip(edges) {
                     let is_identity = operation.is_identity();
-                    let part = Part::Edge { node, source: edge.source, op: edge.op };
+                    let part = Part::Edge { node, source: edge.source, op: edge.op.name() };
                     visit(at(part), PartMut::Edge(operation), included);
                     included &= !is_identity || past_skip == PastSkip::Move;
                 }

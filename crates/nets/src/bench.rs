@@ -126,7 +126,7 @@ fn single_edge(op: Op, operation: &Operation, x: &State, other: &State) -> State
     let edge = plan::Edge { node: 0, source: 0, op: plan::Op::ALL[op.index()] };
     let size = x.extent().1;
     let cell = FusedCell {
-        plan: sound(plan::CellPlan::with_edges(x.channels.real(), size, false, &[edge], false)),
+        kernel: sound(plan::CellPlan::with_edges(x.channels.real(), size, false, &[edge], false)),
         weights,
         norms,
         mixing: None,

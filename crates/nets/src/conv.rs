@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module};
 
-use crate::fused::{self, State};
+use crate::fused::{self, ConvKind, State};
 use crate::init::Initialiser;
 
 /// What a convolution does besides its weight's shape; the same in both directions but for the kernel.
@@ -87,6 +87,14 @@ impl Conv {
     /// `[out, in / groups, h, w]`
     pub(crate) fn weight(&self) -> Tensor<4> {
         self.weight.val()
+    }
+
+    /// The fused operation that a square convolution of one group, without dilation, is behind a ReLU.
+    pub(crate) fn kind_behind_relu(&self) -> ConvKind {
+        match (self.weight.val().dims()[2], self.stride) {
+            (1, 1) => ConvKind::Pointwise,
+            (kernel, stride) => ConvKind::Dense { window: [kernel, stride, self.padding], relu: true },
+        }
     }
 
     /// # Shapes

@@ -3,7 +3,7 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use cdarts_space::{NetworkPlan, StageGenotypes};
+use cdarts_space::{Architecture, PlanView};
 
 use crate::cell::{DropPath, EvalCell};
 use crate::conv::Linear;
@@ -11,6 +11,7 @@ use crate::fused::State;
 use crate::head::Head;
 use crate::init::Initialiser;
 use crate::laps::part;
+use crate::nas_bench_201::{self, ResidualBlock};
 use crate::output::Features;
 use crate::stem::Stem;
 
@@ -21,32 +22,32 @@ pub struct EvalNet {
     classifier: Linear,
 }
 
-/// The cells between two reductions.
+/// The cells between two reductions, of one space or the other.
 #[derive(Module, Debug)]
 pub struct EvalStage {
     pub(crate) cells: Vec<EvalCell>,
+    pub(crate) nas_bench_201: Vec<nas_bench_201::EvalCell>,
+    /// Behind the cells of NAS-Bench-201, but for the last stage.
+    pub(crate) reduction: Option<ResidualBlock>,
 }
 
 impl EvalNet {
-    /// The network of `plan` with the cells of `genotypes`: one for all stages, or one a stage
-    /// ([`StageGenotypes::check_stages`]); `affine` is for the cells' batch norms.
-    pub fn new(
-        plan: &NetworkPlan,
-        genotypes: impl Into<StageGenotypes>,
+    /// The network of `plan` with the cells of `architecture`; `affine` is for the cells' batch norms.
+    ///
+    /// # Panics
+    /// Where [`SkeletonPlan::check`](cdarts_space::SkeletonPlan::check) refuses the two together.
+    pub fn new<'a>(
+        plan: impl Into<PlanView<'a>>,
+        architecture: impl Into<Architecture>,
         affine: bool,
         init: &Initialiser,
     ) -> Self {
-        let genotypes = genotypes.into();
-        let stage = |(index, stage): (usize, &cdarts_space::StagePlan)| {
-            let init = init.at(index);
-            let cell = |(k, cell): (usize, &cdarts_space::CellPlan)| {
-                EvalCell::new(cell, genotypes.of(index).cell(cell.kind), affine, &init.at(k))
-            };
-            EvalStage { cells: stage.cells.iter().enumerate().map(cell).collect() }
-        };
+        let (plan, architecture) = (plan.into(), architecture.into());
+        let stage = |index: usize| EvalStage::new(plan, &architecture, index, affine, &init.at(index));
+        let [inputs, classes] = plan.classifier();
         Self {
-            stages: plan.stages.iter().enumerate().map(stage).collect(),
-            classifier: Linear::new(plan.classifier_in, plan.classes, &mut init.at(usize::MAX - 1)),
+            stages: (0..plan.stages()).map(stage).collect(),
+            classifier: Linear::new(inputs, classes, &mut init.at(usize::MAX - 1)),
         }
     }
 
@@ -54,6 +55,11 @@ impl EvalNet {
     /// (facts 1.6).
     pub fn with_classifier_of(self, other: EvalNet) -> Self {
         Self { classifier: other.classifier, ..self }
+    }
+
+    /// The network's classifier.
+    pub fn classifier(&self) -> &Linear {
+        &self.classifier
     }
 
     pub(crate) fn of_parts(stages: Vec<EvalStage>, classifier: Linear) -> Self {
@@ -115,6 +121,37 @@ impl EvalNet {
 }
 
 impl EvalStage {
+    fn new(
+        plan: PlanView<'_>,
+        architecture: &Architecture,
+        stage: usize,
+        affine: bool,
+        init: &Initialiser,
+    ) -> Self {
+        match (plan, architecture) {
+            (PlanView::Darts(plan), Architecture::Darts(genotypes)) => {
+                let genotype = genotypes.of(stage);
+                let cells = plan.stages[stage].cells.iter().enumerate();
+                let cells = cells
+                    .map(|(k, cell)| EvalCell::new(cell, genotype.cell(cell.kind), affine, &init.at(k)))
+                    .collect();
+                Self { cells, nas_bench_201: Vec::new(), reduction: None }
+            }
+            (PlanView::NasBench201(plan), Architecture::NasBench201(genotype)) => {
+                let stage = &plan.stages[stage];
+                let cells = stage.cells.iter().enumerate();
+                let cell = |(k, cell)| nas_bench_201::EvalCell::new(cell, genotype, affine, &init.at(k));
+                let block = |block| ResidualBlock::new(block, &init.at(stage.cells.len()));
+                Self {
+                    cells: Vec::new(),
+                    nas_bench_201: cells.map(cell).collect(),
+                    reduction: stage.reduction.as_ref().map(block),
+                }
+            }
+            _ => panic!("cells of {} in a network of another search space", architecture.space()),
+        }
+    }
+
     /// # Shapes
     /// the outputs of the two cells before the stage → those of its last two cells, older one first
     pub fn forward(
@@ -125,6 +162,12 @@ impl EvalStage {
         for cell in &self.cells {
             let state = cell.forward(two_back, one_back.clone(), drop_path.as_deref_mut());
             (two_back, one_back) = (one_back, state);
+        }
+        for cell in &self.nas_bench_201 {
+            one_back = cell.forward(one_back, drop_path.as_deref_mut());
+        }
+        if let Some(reduction) = &self.reduction {
+            one_back = reduction.forward(one_back);
         }
         [two_back, one_back]
     }
@@ -149,17 +192,21 @@ pub struct FoundOutput {
 }
 
 impl FoundNet {
-    /// The network of `plan` with the cells of `genotypes`, freshly initialised.
-    pub fn new(
-        plan: &NetworkPlan,
-        genotypes: impl Into<StageGenotypes>,
+    /// The network of `plan` with the cells of `architecture`, freshly initialised.
+    ///
+    /// # Panics
+    /// As [`EvalNet::new`].
+    pub fn new<'a>(
+        plan: impl Into<PlanView<'a>>,
+        architecture: impl Into<Architecture>,
         auxiliary: bool,
         init: &Initialiser,
     ) -> Self {
+        let plan = plan.into();
         let head = auxiliary.then(|| plan.auxiliary_head()).flatten();
         Self {
-            stem: Stem::new(&plan.stem, &mut init.at(0)),
-            cells: EvalNet::new(plan, genotypes, true, &init.at(1)),
+            stem: Stem::new(&plan.stem(), &mut init.at(0)),
+            cells: EvalNet::new(plan, architecture, true, &init.at(1)),
             auxiliary: head.map(|head| Head::new(&head, true, &mut init.at(2))),
         }
     }

@@ -16,6 +16,7 @@ pub mod head;
 pub mod init;
 pub mod laps;
 pub mod mixed;
+pub mod nas_bench_201;
 pub mod norm;
 pub mod ops;
 pub mod output;
@@ -24,7 +25,7 @@ pub mod stem;
 pub mod supernet;
 pub mod weights;
 
-pub use arch::{ArchWeights, CellWeights};
+pub use arch::{ArchWeights, CellWeights, Mixing};
 pub use bank::{Moved, PastSkip, WeightBank};
 pub use cdarts_kernels::keep_freed_memory;
 pub use cell::DropPath;

@@ -3,13 +3,13 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use cdarts_space::Op;
+use cdarts_space::{Op, nas_bench_201};
 
 use crate::init::Initialiser;
 use crate::norm::BatchNorm;
 use crate::ops::Operation;
 
-/// All eight operations from one state to one node.
+/// All operations of a space from one state to one node.
 #[derive(Module, Debug)]
 pub struct MixedOp {
     /// By the operations' index.
@@ -23,6 +23,13 @@ impl MixedOp {
         Self { ops: Op::ALL.into_iter().map(build).collect() }
     }
 
+    /// Every operation of NAS-Bench-201 over `channels` channels, batch norms without affine part.
+    pub fn of_nas_bench_201(channels: usize, init: &Initialiser) -> Self {
+        use nas_bench_201::Op;
+        let build = |op: Op| Operation::of_nas_bench_201(op, channels, false, &mut init.at(op.index()));
+        Self { ops: Op::ALL.into_iter().map(build).collect() }
+    }
+
     /// Convolutions' weights and batch norms of all operations, in the kernels' order.
     pub(crate) fn parts(&self) -> (Vec<Tensor<4>>, Vec<&BatchNorm>) {
         let (weights, norms): (Vec<_>, Vec<_>) = self.ops.iter().map(Operation::parts).unzip();
@@ -33,7 +40,7 @@ impl MixedOp {
     ///
     /// # Shapes
     /// - `x`: `[n, c, h, w]`
-    /// - `weights`: `[8]`
+    /// - `weights`: `[operations]`
     /// - returns `[n, c, ⌈h/s⌉, ⌈w/s⌉]`
     pub fn forward(&self, x: &Tensor<4>, weights: Tensor<1>) -> Tensor<4> {
         let term = |index: usize, op: &Operation| {

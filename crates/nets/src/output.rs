@@ -16,6 +16,13 @@ pub struct Features {
     pub logits: Tensor<2>,
 }
 
+impl Features {
+    /// The same values, through which no gradient flows back.
+    pub fn detach(self) -> Self {
+        Self { stages: self.stages.into_iter().map(State::detach).collect(), logits: self.logits.detach() }
+    }
+}
+
 /// A forward pass seen through the distillation heads.
 #[derive(Clone, Debug)]
 pub struct NetOutput {
@@ -35,13 +42,15 @@ pub struct DistillHeads {
 
 impl DistillHeads {
     /// The heads of `plan`.
-    pub fn new(plan: &cdarts_space::NetworkPlan, init: &Initialiser) -> Self {
-        let plans = plan.distillation_heads();
-        // The last inner stages have heads: of four stages the second and the third, as published.
-        let first = plan.stages.len().saturating_sub(1 + plans.len());
+    pub fn new<'a>(plan: impl Into<cdarts_space::PlanView<'a>>, init: &Initialiser) -> Self {
+        Self::of_plans(&plan.into().distillation_heads(), init)
+    }
+
+    /// Heads of any shape, in stage order.
+    pub fn of_plans(plans: &[cdarts_space::HeadPlan], init: &Initialiser) -> Self {
         Self {
             heads: plans.iter().enumerate().map(|(k, p)| Head::new(p, false, &mut init.at(k))).collect(),
-            stages: (first..first + plans.len()).collect(),
+            stages: plans.iter().map(|plan| plan.stage).collect(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The search network: stages of mixed cells, shallow (facts 1.1, 3.4).
 
 use burn::module::Module;
-use cdarts_space::{NetworkPlan, StageGenotypes};
+use cdarts_space::{Architecture, PlanView};
 
 use crate::arch::{ArchWeights, Mixing};
 use crate::cell::SearchCell;
@@ -10,6 +10,7 @@ use crate::evalnet::{EvalNet, EvalStage};
 use crate::fused::State;
 use crate::init::Initialiser;
 use crate::laps::part;
+use crate::nas_bench_201::{self, ResidualBlock};
 use crate::output::Features;
 
 /// The search network without its stem, which it shares with the evaluation network. Built from the evaluation
@@ -20,24 +21,23 @@ pub struct Supernet {
     classifier: Linear,
 }
 
-/// The cells between two reductions.
+/// The cells between two reductions, of one space or the other.
 #[derive(Module, Debug)]
 pub(crate) struct SearchStage {
     pub(crate) cells: Vec<SearchCell>,
+    pub(crate) nas_bench_201: Vec<nas_bench_201::SearchCell>,
+    /// Behind the cells of NAS-Bench-201, but for the last stage.
+    pub(crate) reduction: Option<ResidualBlock>,
 }
 
 impl Supernet {
     /// The network of `plan`.
-    pub fn new(plan: &NetworkPlan, init: &Initialiser) -> Self {
-        let stage = |(index, stage): (usize, &cdarts_space::StagePlan)| {
-            let init = init.at(index);
-            SearchStage {
-                cells: stage.cells.iter().enumerate().map(|(k, c)| SearchCell::new(c, &init.at(k))).collect(),
-            }
-        };
+    pub fn new<'a>(plan: impl Into<PlanView<'a>>, init: &Initialiser) -> Self {
+        let plan = plan.into();
+        let [inputs, classes] = plan.classifier();
         Self {
-            stages: plan.stages.iter().enumerate().map(stage).collect(),
-            classifier: Linear::new(plan.classifier_in, plan.classes, &mut init.at(usize::MAX - 1)),
+            stages: (0..plan.stages()).map(|stage| SearchStage::new(plan, stage, &init.at(stage))).collect(),
+            classifier: Linear::new(inputs, classes, &mut init.at(usize::MAX - 1)),
         }
     }
 
@@ -45,23 +45,22 @@ impl Supernet {
     /// - `stem`: the stem's two states
     /// - returns the stages' last states and logits `[n, classes]`
     pub fn forward(&self, stem: [State; 2], arch: &ArchWeights) -> Features {
-        self.forward_behind(&[], stem, arch)
+        self.forward_behind(&[], stem, &arch.mixing())
     }
 
     /// As [`Self::forward`], with the first stages replaced by `settled` ones of the evaluation network: where stages
     /// are searched one after another (facts 1.3).
-    pub fn forward_behind(&self, settled: &[EvalStage], stem: [State; 2], arch: &ArchWeights) -> Features {
-        part("search network", || self.features(settled, stem, arch))
+    pub fn forward_behind(&self, settled: &[EvalStage], stem: [State; 2], mixing: &Mixing) -> Features {
+        part("search network", || self.features(settled, stem, mixing))
     }
 
-    fn features(&self, settled: &[EvalStage], stem: [State; 2], arch: &ArchWeights) -> Features {
-        let mixing = arch.mixing();
+    fn features(&self, settled: &[EvalStage], stem: [State; 2], mixing: &Mixing) -> Features {
         let mut states = stem;
         let mut stages = Vec::with_capacity(self.stages.len());
         for (index, stage) in self.stages.iter().enumerate() {
             states = match settled.get(index) {
                 Some(settled) => settled.forward(states, None),
-                None => stage.forward(states, index, &mixing),
+                None => stage.forward(states, index, mixing),
             };
             stages.push(states[1].clone());
         }
@@ -79,21 +78,63 @@ impl Supernet {
         &mut self.classifier
     }
 
-    /// The part of this network that `genotypes` keep, as a discrete network that shares its parameters: what one
-    /// learns the other has (facts 1.9, "sample_archs").
-    pub fn discrete(&self, genotypes: &StageGenotypes) -> EvalNet {
-        let stage = |(index, stage): (usize, &SearchStage)| EvalStage {
-            cells: stage.cells.iter().map(|cell| cell.discrete(genotypes.of(index))).collect(),
-        };
-        EvalNet::of_parts(self.stages.iter().enumerate().map(stage).collect(), self.classifier.clone())
+    /// The part of this network that `architecture` keeps, as a discrete network that shares its parameters: what one
+    /// learns the other has (facts 1.9, "sample_archs"). Cells of another space than the network's are left out.
+    pub fn discrete(&self, architecture: &Architecture) -> EvalNet {
+        let stages = self.stages.iter().enumerate();
+        EvalNet::of_parts(
+            stages.map(|(index, stage)| stage.discrete(index, architecture)).collect(),
+            self.classifier.clone(),
+        )
     }
 }
 
 impl SearchStage {
+    fn new(plan: PlanView<'_>, stage: usize, init: &Initialiser) -> Self {
+        match plan {
+            PlanView::Darts(plan) => {
+                let cells = plan.stages[stage].cells.iter().enumerate();
+                let cells = cells.map(|(k, cell)| SearchCell::new(cell, &init.at(k))).collect();
+                Self { cells, nas_bench_201: Vec::new(), reduction: None }
+            }
+            PlanView::NasBench201(plan) => {
+                let stage = &plan.stages[stage];
+                let cells = stage.cells.iter().enumerate();
+                Self {
+                    cells: Vec::new(),
+                    nas_bench_201: cells
+                        .map(|(k, cell)| nas_bench_201::SearchCell::new(cell, &init.at(k)))
+                        .collect(),
+                    reduction: stage
+                        .reduction
+                        .as_ref()
+                        .map(|block| ResidualBlock::new(block, &init.at(stage.cells.len()))),
+                }
+            }
+        }
+    }
+
+    fn discrete(&self, stage: usize, architecture: &Architecture) -> EvalStage {
+        let darts = architecture.as_darts().map(|genotypes| genotypes.of(stage));
+        let nas_bench_201 = architecture.as_nas_bench_201();
+        EvalStage {
+            cells: darts.map_or_else(Vec::new, |g| self.cells.iter().map(|cell| cell.discrete(g)).collect()),
+            nas_bench_201: nas_bench_201
+                .map_or_else(Vec::new, |g| self.nas_bench_201.iter().map(|cell| cell.discrete(g)).collect()),
+            reduction: self.reduction.clone(),
+        }
+    }
+
     fn forward(&self, [mut two_back, mut one_back]: [State; 2], stage: usize, mixing: &Mixing) -> [State; 2] {
         for cell in &self.cells {
             let state = cell.forward(two_back, one_back.clone(), mixing.of(stage, cell.kind()));
             (two_back, one_back) = (one_back, state);
+        }
+        for cell in &self.nas_bench_201 {
+            one_back = cell.forward(one_back, mixing.nas_bench_201());
+        }
+        if let Some(reduction) = &self.reduction {
+            one_back = reduction.forward(one_back);
         }
         [two_back, one_back]
     }

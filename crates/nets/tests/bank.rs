@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use cdarts_nets::{EvalNet, Initialiser, PastSkip, WeightBank, params};
 use cdarts_space::{
     CellGenotype, CellKind, Edge, Genotype, ImageShape, NODES, NetworkPlan, NetworkSpec, Op,
-    ReductionPosition, Stem, published,
+    ReductionPosition, Stem, nas_bench_201, published,
 };
 use proptest::prelude::*;
 
@@ -140,6 +140,31 @@ fn running_statistics_are_not_inherited() {
     let mut inherited = build();
     bank.inherit(&mut inherited, &plan(), &genotype, PastSkip::Move);
     assert_eq!(stored(&inherited), stored(&build()));
+}
+
+#[test]
+fn cells_of_nas_bench_201_and_their_residual_blocks_go_both_ways() {
+    let image = ImageShape { channels: 1, height: 8, width: 8 };
+    let plan = nas_bench_201::NetworkSpec { image, classes: 3, init_channels: 4, cells_per_stage: 2 };
+    let plan = plan.plan().unwrap();
+    let [first, second] =
+        [1, 3].map(|cell| nas_bench_201::published(&format!("nas-bench-201-cell-{cell}")).unwrap());
+    let net = |genotype, seed| EvalNet::new(&plan, genotype, true, &Initialiser::new(seed, &Device::flex()));
+    let trained = net(first, 1);
+    let mut bank = WeightBank::default();
+    let moved = bank.deposit(&trained, &plan, first, PastSkip::LeaveOut);
+    // Five convolutions in each of six cells, two blocks; nothing is left out behind the skip.
+    assert_eq!((moved.slots, moved.passed_over), (6 * 5 + 2, 0));
+    assert_eq!(moved.parameters, params::count(&trained) - (16 * 3 + 3));
+    let bank = WeightBank::from_bytes(&bank.to_bytes().unwrap()).unwrap();
+
+    let mut same = net(first, 2);
+    bank.inherit(&mut same, &plan, first, PastSkip::Move);
+    assert_eq!(bytes(&same.with_classifier_of(trained.clone())), bytes(&trained));
+    let mut other = net(second, 2);
+    let inherited = bank.inherit(&mut other, &plan, second, PastSkip::Move);
+    let shared = first.ops.iter().zip(second.ops).filter(|(a, b)| **a == *b && a.kernel().is_some()).count();
+    assert_eq!((shared, inherited.slots), (3, 6 * shared + 2));
 }
 
 // ---- any two genotypes ----------------------------------------------------------------------------

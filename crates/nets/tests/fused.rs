@@ -9,7 +9,8 @@ use cdarts_nets::{
     ArchWeights, DistillHeads, DropPath, EvalNet, Features, Initialiser, State, Stem, Supernet, weights,
 };
 use cdarts_space::{
-    Genotype, ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, Stem as StemKind, published,
+    Genotype, ImageShape, NetworkPlan, NetworkSpec, PlanView, ReductionPosition, Stem as StemKind,
+    nas_bench_201, published,
 };
 
 /// Largest distance of two gradients, relative to their length. Both paths work in 32 bits and add up in another
@@ -33,10 +34,10 @@ fn plan(stem: StemKind, image: [usize; 2], init_channels: usize, cells: &[usize]
     .unwrap()
 }
 
-fn images(n: usize, plan: &NetworkPlan) -> Tensor<4> {
+fn images<'a>(n: usize, plan: impl Into<PlanView<'a>>) -> Tensor<4> {
     let device = Device::flex().autodiff();
     device.seed(7);
-    let [h, w] = plan.stem.image_size;
+    let [h, w] = plan.into().stem().image_size;
     Tensor::random([n, 3, h, w], Distribution::Normal(0.0, 1.0), &device)
 }
 
@@ -197,5 +198,111 @@ fn distillation_heads_agree_trained_and_frozen() {
             fused.1.iter().zip(&stock.1).for_each(|(a, b)| close("heads", a, b));
             all_close("network", &fused.2, &stock.2);
         }
+    }
+}
+
+fn nas_bench_201_plan(
+    image: [usize; 2],
+    init_channels: usize,
+    cells_per_stage: usize,
+) -> nas_bench_201::NetworkPlan {
+    let [height, width] = image;
+    let image = ImageShape { channels: 3, height, width };
+    nas_bench_201::NetworkSpec { image, classes: 5, init_channels, cells_per_stage }.plan().unwrap()
+}
+
+#[test]
+fn search_networks_of_nas_bench_201_agree() {
+    for (image, channels, cells) in [([8, 8], 8, 1), ([9, 13], 5, 2), ([12, 6], 16, 1)] {
+        let plan = nas_bench_201_plan(image, channels, cells);
+        let init = Initialiser::new(3, &Device::flex().autodiff());
+        let arch = ArchWeights::of_nas_bench_201(&init.at(1));
+        let run = |fused: bool| {
+            // Built anew: a forward pass moves the running statistics.
+            let stem = Stem::new(&PlanView::from(&plan).stem(), &mut init.at(0));
+            let net = Supernet::new(&plan, &init.at(2));
+            let states = stem.forward(images(4, &plan));
+            let states = if fused { states } else { plain(states) };
+            let features = net.forward(states, &arch);
+            assert!(features.stages.iter().all(|state| matches!(state, State::Blocked(_)) == fused));
+            let logits = cdarts_nets::arch::host_values(features.logits.clone());
+            let grads = loss(features).backward();
+            let inner = stem.forward(images(4, &plan)).map(|state| state.plain().inner());
+            let inner = inner.map(|x| if fused { State::new(x) } else { State::Plain(x) });
+            let inferred = cdarts_nets::arch::host_values(net.valid().forward(inner, &arch.valid()).logits);
+            (logits, gradients(&net, &grads), gradients(&arch, &grads), gradients(&stem, &grads), inferred)
+        };
+        let (fused, stock) = (run(true), run(false));
+        close("logits", &fused.0, &stock.0);
+        all_close("network", &fused.1, &stock.1);
+        all_close("architecture", &fused.2, &stock.2);
+        all_close("stem", &fused.3, &stock.3);
+        close("inference", &fused.4, &stock.4);
+    }
+}
+
+#[test]
+fn evaluation_networks_of_nas_bench_201_agree_with_drop_path_in_training_and_in_inference() {
+    let published =
+        [1, 2, 3].map(|cell| nas_bench_201::published(&format!("nas-bench-201-cell-{cell}")).unwrap());
+    let op = |index: usize| nas_bench_201::Op::ALL[index];
+    let drawn =
+        [[4, 2, 1, 3, 0, 4], [0, 1, 4, 4, 2, 2]].map(|ops| nas_bench_201::Genotype { ops: ops.map(op) });
+    for genotype in published.into_iter().chain(drawn) {
+        for affine in [false, true] {
+            let plan = nas_bench_201_plan([8, 11], 6, 1);
+            let init = Initialiser::new(4, &Device::flex().autodiff());
+            let stem = Stem::new(&PlanView::from(&plan).stem(), &mut init.at(0));
+            let run = |fused: bool| {
+                let net = EvalNet::new(&plan, genotype, affine, &init.at(1));
+                let states = stem.forward(images(6, &plan));
+                let states = if fused { states } else { plain(states) };
+                let mut drop_path = DropPath::new(0.3, 5);
+                let features = net.forward(states.clone(), Some(&mut drop_path));
+                let logits = cdarts_nets::arch::host_values(features.logits.clone());
+                let grads = loss(features).backward();
+                let inner = states.map(|state| {
+                    let x = state.plain().inner();
+                    if fused { State::new(x) } else { State::Plain(x) }
+                });
+                let inferred = cdarts_nets::arch::host_values(net.valid().forward(inner, None).logits);
+                (logits, gradients(&net, &grads), gradients(&stem, &grads), inferred)
+            };
+            let (fused, stock) = (run(true), run(false));
+            let name = format!("{genotype}, affine {affine}");
+            close(&name, &fused.0, &stock.0);
+            all_close(&name, &fused.1, &stock.1);
+            all_close(&name, &fused.2, &stock.2);
+            close(&name, &fused.3, &stock.3);
+        }
+    }
+}
+
+#[test]
+fn residual_blocks_halve_odd_sides_by_what_is_left() {
+    // A shortcut of ones behind branches of zeros: the mean of what lies in the window.
+    use cdarts_nets::nas_bench_201::ResidualBlock;
+    let plan = nas_bench_201_plan([5, 3], 1, 1).stages[0].reduction.unwrap();
+    let device = Device::flex();
+    let block = ResidualBlock::new(&plan, &Initialiser::new(1, &device));
+    let zeroed = cdarts_nets::params::values(&block);
+    let zeroed: Vec<_> = zeroed
+        .into_iter()
+        .map(|value| {
+            let shape = value.data.shape().to_vec();
+            let fill = if shape == [2, 1, 1, 1] { 1.0 } else { 0.0 };
+            let data = burn::tensor::TensorData::new(vec![fill; shape.iter().product()], shape);
+            cdarts_nets::params::Value { data, ..value }
+        })
+        .collect();
+    let block = cdarts_nets::params::with_values(block, &zeroed);
+    let pixels: Vec<f32> = (0..15).map(|v| v as f32).collect();
+    let x = Tensor::<4>::from_data(burn::tensor::TensorData::new(pixels, [1, 1, 5, 3]), &device);
+    // Rows (0, 1), (2, 3), (4); columns (0, 1), (2).
+    let expected = [2.0, 3.5, 8.0, 9.5, 12.5, 14.0].repeat(2);
+    for state in [State::Plain(x.clone()), State::new(x)] {
+        let found = block.forward(state).plain();
+        assert_eq!(found.dims(), [1, 2, 3, 2]);
+        assert_eq!(cdarts_nets::arch::host_values(found), expected);
     }
 }

@@ -15,13 +15,15 @@ use cdarts_kernels::{Affine, CellGrads, CellInput, Channels, Workspace, from_blo
 use cdarts_nets::arch::host_values;
 use cdarts_nets::cell::{EvalCell, SearchCell};
 use cdarts_nets::ops::{FactorizedReduce, Operation, ReluConvNorm};
-use cdarts_nets::{ArchWeights, EvalNet, Features, Head, Initialiser, State, Stem, Supernet};
+use cdarts_nets::{ArchWeights, EvalNet, Head, Initialiser, State, Stem, Supernet};
 use cdarts_space::{
     CellKind, CellPlan as PlannedCell, HeadPlan, ImageShape, NetworkPlan, NetworkSpec, Op, ReductionPosition,
     Stem as StemKind, StemPlan, published,
 };
 
-use support::golden::{GRADIENT, Generator, Golden, OUTPUT, PATHS, gradients, on, parameters};
+use support::golden::{
+    GRADIENT, Generator, Golden, OUTPUT, PATHS, compare_network, gradients, input, on, parameters, weighted,
+};
 
 fn golden(name: &str) -> Golden {
     Golden::open(env!("CARGO_MANIFEST_DIR"), name)
@@ -29,17 +31,6 @@ fn golden(name: &str) -> Golden {
 
 fn init() -> Initialiser {
     Initialiser::new(0, &Device::flex().autodiff())
-}
-
-/// A generated tensor that gradients are asked of.
-fn input<const D: usize>(values: &Generator, name: &str, shape: [usize; D], bound: f64) -> Tensor<D> {
-    Tensor::from_data(values.uniform(name, shape, bound), &Device::flex().autodiff()).require_grad()
-}
-
-/// The sum over an output with generated coefficients.
-fn weighted<const D: usize>(values: &Generator, name: &str, output: &Tensor<D>) -> Tensor<1> {
-    let coefficients = values.uniform(&format!("coefficient/{name}"), output.dims(), 1.0);
-    output.clone().mul(Tensor::from_data(coefficients, &output.device())).sum()
 }
 
 /// Compares a module's outputs, the gradients of its parameters and that of its input, which has `shape`.
@@ -365,38 +356,10 @@ fn network_plan(
     .unwrap()
 }
 
-/// Compares a network behind its stem. `forward` gives its features.
-fn compare_network<M: Module, A: Module>(
-    golden: &Golden,
-    (case, path): (&str, &str),
-    (plan, images): (&NetworkPlan, usize),
-    (net, arch): (M, Option<A>),
-    forward: impl Fn(&M, [State; 2], Option<&A>) -> Features,
-) {
-    let values = golden.generator(case);
-    let (net, arch) = (values.fill(net, "net."), arch.map(|arch| values.fill(arch, "arch.")));
-    let stem = values.fill(Stem::new(&plan.stem, &mut init()), "stem.");
-    let [h, w] = plan.stem.image_size;
-    let x = input(&values, "images", [images, 3, h, w], 2.0);
-    let features = on(path, || forward(&net, stem.forward(x.clone()), arch.as_ref()));
-    let mut comparison = golden.compare(case, path);
-    let mut loss = weighted(&values, "logits", &features.logits);
-    comparison.output("logits", features.logits);
-    for (index, stage) in features.stages.into_iter().enumerate() {
-        let (name, stage) = (format!("stage{index}"), stage.plain());
-        loss = loss + weighted(&values, &name, &stage);
-        comparison.output(&name, stage);
-    }
-    let grads = loss.backward();
-    let mut found = gradients("net.", &net, &grads);
-    found.extend(gradients("stem.", &stem, &grads));
-    found.extend(arch.iter().flat_map(|arch| gradients("arch.", arch, &grads)));
-    found.insert("images".to_owned(), host_values(x.grad(&grads).unwrap()));
-    comparison.group("gradient", &found, GRADIENT);
-    let (net, stem, arch) = (net.valid(), stem.valid(), arch.map(|arch| arch.valid()));
-    let inference = on(path, || forward(&net, stem.forward(x.inner()), arch.as_ref()));
-    comparison.output("inference/logits", inference.logits);
-    comparison.finish();
+/// The stem of a network, and the shape of its images.
+fn behind(plan: &NetworkPlan, images: usize) -> (Stem, [usize; 4]) {
+    let [height, width] = plan.stem.image_size;
+    (Stem::new(&plan.stem, &mut init()), [images, 3, height, width])
 }
 
 #[test]
@@ -405,7 +368,7 @@ fn networks() {
     for path in PATHS {
         let plan = network_plan(StemKind::Cifar, 2, 3, [8, 10]);
         let (net, arch) = (Supernet::new(&plan, &init()), ArchWeights::new(true, &init()));
-        compare_network(&golden, ("search", path), (&plan, 6), (net, Some(arch)), |net, stem, arch| {
+        compare_network(&golden, ("search", path), behind(&plan, 6), (net, Some(arch)), |net, stem, arch| {
             net.forward(stem, arch.unwrap())
         });
         for (case, genotype, plan, images) in [
@@ -416,7 +379,7 @@ fn networks() {
             compare_network(
                 &golden,
                 (case, path),
-                (&plan, images),
+                behind(&plan, images),
                 (net, None::<ArchWeights>),
                 |net, stem, _| net.forward(stem, None),
             );

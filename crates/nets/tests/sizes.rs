@@ -6,8 +6,8 @@
 use burn::tensor::Device;
 use cdarts_nets::{DistillHeads, EvalNet, FoundNet, Head, Initialiser, Stem, Supernet, params};
 use cdarts_space::{
-    Genotype, ImageShape, NetworkPlan, NetworkSpec, PUBLISHED, ReductionPosition, Stem as StemKind, cost,
-    published,
+    Genotype, ImageShape, NetworkPlan, NetworkSpec, PUBLISHED, PlanView, ReductionPosition, Stem as StemKind,
+    cost, nas_bench_201, published,
 };
 
 fn cifar(init_channels: usize, cells: [usize; 3]) -> NetworkPlan {
@@ -88,6 +88,30 @@ fn every_published_cell_is_built_as_it_is_counted() {
             let counted = cost::evaluation_network(plan, &[published.genotype()], true).unwrap().params;
             let built = FoundNet::new(plan, published.genotype(), true, &init()).params();
             assert_eq!(built as u64, counted, "{}", published.name);
+        }
+    }
+}
+
+#[test]
+fn networks_of_nas_bench_201_have_the_published_sizes() {
+    let plan = nas_bench_201::NetworkSpec::published(10).plan().unwrap();
+    let stem = params::count(&Stem::new(&PlanView::from(&plan).stem(), &mut init()));
+    let net = Supernet::new(&plan, &init());
+    let classifier = params::count(net.classifier());
+    assert_eq!((stem + params::count(&net) - classifier, classifier), (1_685_328, 650));
+    let heads: Vec<usize> =
+        plan.distillation_heads().iter().map(|p| params::count(&Head::new(p, false, &mut init()))).collect();
+    assert_eq!(heads, [405_002, 409_098]);
+    assert_eq!(params::count(&DistillHeads::new(&plan, &init())), 405_002 + 409_098);
+    for (cell, expected) in [(1, 1_073_338), (2, 830_298), (3, 802_298)] {
+        let genotype = nas_bench_201::published(&format!("nas-bench-201-cell-{cell}")).unwrap();
+        assert_eq!(FoundNet::new(&plan, genotype, true, &init()).params(), expected, "cell {cell}");
+        let net = EvalNet::new(&plan, genotype, true, &init());
+        assert_eq!(stem + params::count(&net), expected, "cell {cell}");
+        for affine in [false, true] {
+            let counted = nas_bench_201::cost::evaluation_network(&plan, &genotype, affine).params;
+            let built = stem + params::count(&EvalNet::new(&plan, genotype, affine, &init()));
+            assert_eq!(built as u64, counted, "cell {cell}, affine {affine}");
         }
     }
 }

@@ -93,6 +93,40 @@ pub enum Event {
         #[serde(with = "number::scalar")]
         alpha_entropy: f64,
     },
+    /// Random cells were scored at the end of a cycle.
+    Candidate {
+        /// The cycle that has ended.
+        cycle: usize,
+        /// The cells in their text form.
+        text: String,
+        /// Share of images of the architecture half that their network classified rightly.
+        #[serde(with = "number::scalar")]
+        accuracy: f64,
+    },
+    /// The state of the architecture weights at the end of a cycle: whether the search is collapsing.
+    Watch {
+        /// The cycle that has ended.
+        cycle: usize,
+        /// Skip connections of what the weights prefer.
+        skip_count: usize,
+        /// Edges without connection of what they prefer.
+        none_count: usize,
+        /// Mean entropy of the architecture softmax over all edges, in nats.
+        #[serde(with = "number::scalar")]
+        alpha_entropy: f64,
+        /// Largest eigenvalue of the Hessian of the search network's loss in them, on a batch of the architecture
+        /// half; none where it is switched off.
+        hessian_eigenvalue: Option<f64>,
+        /// What is wrong, if anything.
+        alarm: Option<String>,
+    },
+    /// The search ends here because of an alarm.
+    Collapse {
+        /// The cycle that has ended.
+        cycle: usize,
+        /// The genotype that the run goes on with.
+        text: String,
+    },
     /// A loss term was NaN or infinite.
     NonFinite {
         /// The phase, with its epoch.
@@ -130,6 +164,37 @@ pub enum Event {
         correct: usize,
         /// Examples in the test split.
         total: usize,
+    },
+    /// The found cell was looked up in a table of accuracies, once, after the end.
+    Table {
+        /// The table's column: a data set.
+        column: String,
+        /// In percent.
+        #[serde(with = "number::scalar")]
+        accuracy: f64,
+        /// One more than there are better cells.
+        rank: usize,
+        /// Cells in percent of all that are no better.
+        #[serde(with = "number::scalar")]
+        percentile: f64,
+        /// Percentage points below the best.
+        #[serde(with = "number::scalar")]
+        regret: f64,
+    },
+    /// How well the search network orders cells, compared with a table of accuracies after the end.
+    Ranking {
+        /// The table's column: a data set.
+        column: String,
+        /// Cells compared, drawn at random.
+        cells: usize,
+        /// Validation images that the search network classified for each.
+        images: usize,
+        /// Kendall's tau-b.
+        #[serde(with = "number::scalar")]
+        kendall_tau: f64,
+        /// Spearman's rho.
+        #[serde(with = "number::scalar")]
+        spearman_rho: f64,
     },
     /// The run is complete.
     Finished {
@@ -214,6 +279,30 @@ pub(crate) mod tests {
                     Event::Genotype { cycle, text, skip_count, alpha_entropy }
                 }
             ),
+            (any::<usize>(), text, finite()).prop_map(|(cycle, text, accuracy)| Event::Candidate {
+                cycle,
+                text,
+                accuracy
+            }),
+            (
+                [any::<usize>(), any::<usize>(), any::<usize>()],
+                finite(),
+                proptest::option::of(0.0..1e9),
+                proptest::option::of(text)
+            )
+                .prop_map(
+                    |([cycle, skip_count, none_count], alpha_entropy, hessian_eigenvalue, alarm)| {
+                        Event::Watch {
+                            cycle,
+                            skip_count,
+                            none_count,
+                            alpha_entropy,
+                            hessian_eigenvalue,
+                            alarm,
+                        }
+                    }
+                ),
+            (any::<usize>(), text).prop_map(|(cycle, text)| Event::Collapse { cycle, text }),
             (phase(), any::<usize>(), text).prop_map(|(phase, step, term)| Event::NonFinite {
                 phase,
                 step,
@@ -230,6 +319,24 @@ pub(crate) mod tests {
                 correct,
                 total
             }),
+            (text, finite(), any::<usize>(), finite(), finite()).prop_map(
+                |(column, accuracy, rank, percentile, regret)| Event::Table {
+                    column,
+                    accuracy,
+                    rank,
+                    percentile,
+                    regret
+                }
+            ),
+            (text, any::<usize>(), any::<usize>(), finite(), finite()).prop_map(
+                |(column, cells, images, kendall_tau, spearman_rho)| Event::Ranking {
+                    column,
+                    cells,
+                    images,
+                    kendall_tau,
+                    spearman_rho
+                }
+            ),
             (0.0..1e9, 0.0..1e9).prop_map(|(seconds_search, seconds_retrain)| Event::Finished {
                 seconds_search,
                 seconds_retrain

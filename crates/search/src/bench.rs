@@ -6,12 +6,12 @@ use cdarts_nets::bench::{Extent, Isolated};
 use cdarts_nets::laps::part;
 use cdarts_nets::{ArchWeights, Features, Initialiser, Stem, Supernet, params};
 use cdarts_space::cost::{self, Cost};
-use cdarts_space::{Genotype, ImageShape, NetworkPlan, Op, published};
+use cdarts_space::{Architecture, ImageShape, Op, PlanView, SkeletonPlan};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::SearchError;
-use crate::config::{Config, Preset, Regularisation};
+use crate::config::{Config, Preset, Regularisation, Space};
 use crate::networks::{Batch, SearchNets};
 use crate::objective::cross_entropy;
 use crate::optimisers::Optimisers;
@@ -38,6 +38,8 @@ pub enum Work {
     JointStep,
     /// A training step of a found network with auxiliary head, drop path and optimiser.
     RetrainStep,
+    /// The search network of NAS-Bench-201 with cross entropy, forward and back.
+    NasBench201,
     /// A dense 3×3 convolution with norm, forward and back.
     Dense,
     /// An operation at stride 1, forward and back.
@@ -55,6 +57,12 @@ pub struct Shape {
     pub size: usize,
     /// Images a batch.
     pub batch: usize,
+}
+
+impl Shape {
+    fn image(self) -> ImageShape {
+        ImageShape { channels: 3, height: self.size, width: self.size }
+    }
 }
 
 /// What the work asks for, known before it is prepared.
@@ -90,7 +98,8 @@ impl Work {
         let size = [size, size];
         Ok(match self {
             Self::Cell => effort(shape, &[(cost::search_cell(&Isolated::cell_plan(channels, size)), 1)]),
-            Self::Supernet => effort(shape, &[(cost::search_network(&Networks::new(shape)?.search), 1)]),
+            Self::Supernet => effort(shape, &[(Networks::new(shape)?.search.search_cost(), 1)]),
+            Self::NasBench201 => effort(shape, &[(nas_bench_201(shape)?.search_cost(), 1)]),
             Self::JointStep => Networks::new(shape)?.joint_effort()?,
             Self::RetrainStep => Networks::new(shape)?.retrain_effort()?,
             Self::Dense => effort(shape, &[(cost::dense_convolution(channels, 3, size), 1)]),
@@ -118,7 +127,8 @@ impl Work {
         let extent = Extent { channels, size: [size, size], batch };
         match self {
             Self::Cell => Ok(isolated(Isolated::search_cell(extent, &device))),
-            Self::Supernet => supernet(shape, &device),
+            Self::Supernet => Ok(supernet(&Networks::new(shape)?.search, shape, &device)),
+            Self::NasBench201 => Ok(supernet(&nas_bench_201(shape)?, shape, &device)),
             Self::JointStep => joint_step(shape, &device),
             Self::RetrainStep => retrain_step(shape, &device),
             Self::Dense => Ok(isolated(Isolated::dense(extent, &device))),
@@ -150,9 +160,9 @@ fn isolated(mut part: Isolated) -> Workload {
 struct Networks {
     shape: Shape,
     config: Config,
-    search: NetworkPlan,
-    eval: NetworkPlan,
-    found: NetworkPlan,
+    search: SkeletonPlan,
+    eval: SkeletonPlan,
+    found: SkeletonPlan,
 }
 
 impl Networks {
@@ -160,7 +170,7 @@ impl Networks {
         let mut config = Preset::Corrected.config();
         (config.search.init_channels, config.retrain.init_channels) = (shape.channels, shape.channels);
         config.retrain.regularisation = Regularisation::Fixed;
-        let image = ImageShape { channels: 3, height: shape.size, width: shape.size };
+        let image = shape.image();
         let search = config.search_spec(image, CLASSES).plan()?;
         let eval = config.eval_spec(image, CLASSES).plan()?;
         let found = config.retrain_spec(image, CLASSES).plan()?;
@@ -168,9 +178,10 @@ impl Networks {
     }
 
     fn joint_effort(&self) -> Result<Effort, SearchError> {
-        let eval = cost::evaluation_network(&self.eval, &[genotype()], false)?;
-        let mut parts = vec![(cost::search_network(&self.search), 2), (eval, 1)];
-        parts.extend(self.search.distillation_heads().iter().map(|head| (cost::head(head), 2)));
+        let eval = self.eval.evaluation_cost(&genotype(), false)?;
+        let mut parts = vec![(self.search.search_cost(), 2), (eval, 1)];
+        let heads = PlanView::from(&self.search).distillation_heads();
+        parts.extend(heads.iter().map(|head| (cost::head(head), 2)));
         let Effort { macs, bytes } = effort(self.shape, &parts);
         // Part B begins when part A's outputs are gone.
         let part_b = effort(self.shape, &parts[..1]).bytes / 2;
@@ -178,15 +189,16 @@ impl Networks {
     }
 
     fn retrain_effort(&self) -> Result<Effort, SearchError> {
-        let mut parts = vec![(cost::evaluation_network(&self.found, &[genotype()], true)?, 1)];
-        parts.extend(self.found.auxiliary_head().map(|head| (cost::head(&head), 1)));
+        let mut parts = vec![(self.found.evaluation_cost(&genotype(), true)?, 1)];
+        parts.extend(PlanView::from(&self.found).auxiliary_head().map(|head| (cost::head(&head), 1)));
         Ok(effort(self.shape, &parts))
     }
 }
 
 /// The cells that the paper shows.
-fn genotype() -> Genotype {
-    published("cdarts-cifar").unwrap_or_else(|| unreachable!("the published genotypes hold the paper's own"))
+fn genotype() -> Architecture {
+    Architecture::published("cdarts-cifar")
+        .unwrap_or_else(|| unreachable!("the published genotypes hold the paper's own"))
 }
 
 /// Random images with every class in turn.
@@ -198,12 +210,21 @@ fn batch(shape: Shape, seed: u64, device: &Device) -> Batch {
     Batch::new(ImageBatch { pixels, labels, shape: [batch, 3, size, size], mixed: None }, device)
 }
 
-fn supernet(shape: Shape, device: &Device) -> Result<Workload, SearchError> {
-    let plan = Networks::new(shape)?.search;
+/// The published search network of NAS-Bench-201.
+fn nas_bench_201(shape: Shape) -> Result<SkeletonPlan, SearchError> {
+    let mut config = Preset::Corrected.config_for(Space::NasBench201);
+    config.search.init_channels = shape.channels;
+    Ok(config.search_spec(shape.image(), CLASSES).plan()?)
+}
+
+fn supernet(plan: &SkeletonPlan, shape: Shape, device: &Device) -> Workload {
     let init = Initialiser::new(SEED, device);
-    let stem = Stem::new(&plan.stem, &mut init.at(0));
-    let supernet = Supernet::new(&plan, &init.at(1));
-    let arch = ArchWeights::new(false, &init.at(2));
+    let stem = Stem::new(&PlanView::from(plan).stem(), &mut init.at(0));
+    let supernet = Supernet::new(plan, &init.at(1));
+    let arch = match plan {
+        SkeletonPlan::Darts(_) => ArchWeights::new(false, &init.at(2)),
+        SkeletonPlan::NasBench201(_) => ArchWeights::of_nas_bench_201(&init.at(2)),
+    };
     let batch = batch(shape, SEED, device);
     let params = params::count(&stem) + params::count(&supernet) + params::count(&arch);
     let step = move || {
@@ -212,7 +233,7 @@ fn supernet(shape: Shape, device: &Device) -> Result<Workload, SearchError> {
         part("rest of the backward pass", || drop(loss.backward()));
         scalar(loss)
     };
-    Ok(Workload { params, step: Box::new(step) })
+    Workload { params, step: Box::new(step) }
 }
 
 fn scalar(loss: Tensor<1>) -> f64 {
@@ -271,6 +292,7 @@ mod tests {
         let heads = 417_290 + 433_674;
         let stem = 3 * 48 * 9 + 2 * 48;
         assert_eq!(params(Work::Supernet, shape), 1_930_618 + arch);
+        assert_eq!(params(Work::NasBench201, shape), 1_685_328 + 650 + 6 * 5);
         assert_eq!(
             params(Work::JointStep, shape),
             1_930_618 + 805_306 - stem + heads + 3 + arch,
@@ -302,7 +324,7 @@ mod tests {
 
     #[test]
     fn shapes_that_no_network_has_are_refused() {
-        for work in [Work::Supernet, Work::JointStep, Work::RetrainStep] {
+        for work in [Work::Supernet, Work::NasBench201, Work::JointStep, Work::RetrainStep] {
             for (channels, size) in [(0, 32), (16, 0), (16, 2)] {
                 let shape = Shape { channels, size, batch: 2 };
                 assert!(matches!(work.effort(shape), Err(SearchError::Space(_))), "{work:?} {shape:?}");

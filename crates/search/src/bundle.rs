@@ -1,6 +1,6 @@
 //! The found network as it leaves a run: `bundle/model.json` says what it is and how images reach it,
 //! `bundle/model.safetensors` holds its weights, `bundle/metrics.json` its score. `bundle/genotypes.json` is the file
-//! that the published code reads.
+//! that the published code reads, of which there is none for NAS-Bench-201.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use cdarts_data::{Dataset, Loader, Normalisation};
 use cdarts_nets::{FoundNet, Initialiser, weights};
 use cdarts_runs::{RunFolder, RunsError, atomic};
 use cdarts_space::drawing::{self, Picture};
-use cdarts_space::{Architecture, NetworkSpec, StageGenotypes};
+use cdarts_space::{Architecture, Skeleton};
 use fs_err as fs;
 use serde::{Deserialize, Serialize};
 
@@ -28,9 +28,9 @@ pub struct BundleModel {
     /// Version of this form.
     pub schema: u32,
     /// Layout.
-    pub network: NetworkSpec,
+    pub network: Skeleton,
     /// Cells: of all stages, or a list with those of each.
-    pub genotype: StageGenotypes,
+    pub genotype: Architecture,
     /// Names of the classes, in the order of the logits.
     pub classes: Vec<String>,
     /// Mean of each channel of pixels in 0 to 1.
@@ -78,8 +78,8 @@ impl Bundle {
 impl BundleModel {
     /// A description of the network that was trained on `dataset`.
     pub fn new(
-        network: NetworkSpec,
-        genotype: StageGenotypes,
+        network: Skeleton,
+        genotype: Architecture,
         dataset: &Dataset,
         normalisation: &Normalisation,
         seed: u64,
@@ -117,24 +117,32 @@ pub fn write(
 ) -> Result<(), SearchError> {
     let path = folder.bundle_path();
     write_genotypes(&path.join("genotype"), &model.genotype)?;
-    let stages = model.network.cells_per_stage.len();
-    atomic::write(&path.join("genotypes.json"), model.genotype.to_published_json(stages).as_bytes())?;
+    if let Some(genotypes) = model.genotype.as_darts() {
+        let published = genotypes.to_published_json(model.network.stages());
+        atomic::write(&path.join("genotypes.json"), published.as_bytes())?;
+    }
     atomic::write(&path.join("labels.txt"), (model.classes.join("\n") + "\n").as_bytes())?;
     if let Some(net) = net {
         atomic::write(&path.join(WEIGHTS), &weights::to_bytes(&net.clone().without_auxiliary())?)?;
         atomic::write_json(&path.join(MODEL), model)?;
     }
-    atomic::write_json(&path.join(METRICS), metrics)?;
-    Ok(())
+    write_metrics(folder, metrics)
 }
 
-/// Writes genotypes to `name`.json, and their cells to `name`.svg, as [`write_pictures`] does.
+/// Writes what the program prints at the end.
+///
+/// # Errors
+/// [`SearchError::Runs`] where the file cannot be written.
+pub fn write_metrics(folder: &RunFolder, metrics: &impl Serialize) -> Result<(), SearchError> {
+    Ok(atomic::write_json(&folder.bundle_path().join(METRICS), metrics)?)
+}
+
+/// Writes an architecture to `name`.json, and its cells to `name`.svg, as [`write_pictures`] does.
 ///
 /// # Errors
 /// [`SearchError::Runs`] where a file cannot be written.
-pub fn write_genotypes(name: &Path, genotypes: &StageGenotypes) -> Result<(), SearchError> {
-    atomic::write(&name.with_extension("json"), genotypes.to_json().as_bytes())?;
-    let architecture = Architecture::from(genotypes.clone());
+pub fn write_genotypes(name: &Path, architecture: &Architecture) -> Result<(), SearchError> {
+    atomic::write(&name.with_extension("json"), architecture.to_json().as_bytes())?;
     write_pictures(&name.with_extension("svg"), architecture.pictures(), drawing::svg)?;
     Ok(())
 }
@@ -183,7 +191,7 @@ pub fn read(run: &Path, device: &Device) -> Result<Bundle, SearchError> {
     let text = fs::read_to_string(&model_path).map_err(|error| damaged(error.to_string()))?;
     let model: BundleModel = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
     let plan = model.network.plan()?;
-    model.genotype.check_stages(plan.stages.len())?;
+    plan.check(&model.genotype)?;
 
     let weights_path = path.join(WEIGHTS);
     let misfit = |reason: String| SearchError::Weights {

@@ -143,6 +143,9 @@ impl SearchError {
             Self::Weights { .. } | Self::State { .. } => {
                 Some("the file was written by another version or for another configuration".to_owned())
             }
+            Self::Space(SpaceError::Space { found, .. }) if found == "nas-bench-201" || found == "darts" => {
+                Some(format!("search.space decides what a run trains: take --set search.space={found} or a recipe of it"))
+            }
             Self::Data(error) => error.hint(),
             Self::Runs(error) => error.hint(),
             _ => None,

@@ -18,14 +18,17 @@ pub mod networks;
 pub mod objective;
 pub mod optimisers;
 pub mod pretrain;
+mod random;
 pub mod retrain;
 pub mod run;
 pub mod schedule;
+pub mod scoreboard;
 pub mod scoring;
 mod state;
 pub mod step;
 pub mod transfer;
 pub mod unrolled;
+pub mod watch;
 
 pub use bundle::Bundle;
 pub use config::{Config, Preset};

@@ -1,12 +1,41 @@
-//! A step of the joint phase by each method: CDARTS, and DARTS of first and second order (Liu et al., ICLR 2019,
-//! algorithm 1), which have the search network alone and only its labels.
+//! A step of the joint phase by each method: CDARTS; DARTS of first and second order (Liu et al., ICLR 2019,
+//! algorithm 1) and GDAS (Dong and Yang, CVPR 2019), which have the search network alone and only its labels; random
+//! search, which trains one network of random cells after another.
 
-use crate::config::{Config, Method};
+use cdarts_nets::Mixing;
+
+use crate::config::{Config, Feedback, Method};
+use crate::discretise::gumbel_noise;
 use crate::grads::GradBuffer;
 use crate::networks::Batch;
+use crate::objective::penalty;
 use crate::optimisers::Owner;
 use crate::step::{Rates, SearchState, StepReport};
 use crate::unrolled::{RADIUS, Unrolling};
+
+/// Tells the draws of GDAS from all others of a seed.
+const PURPOSE: u64 = 0x6764_6173;
+
+/// What changes from step to step.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// Learning rates.
+    pub rates: Rates,
+    /// Weight of the L1 penalty.
+    pub penalty_weight: f64,
+    /// Of the softmax that GDAS draws operations by.
+    pub temperature: f64,
+    /// The run's seed, the epoch's and the step's number: what is drawn follows from them.
+    pub place: [u64; 3],
+}
+
+impl Moment {
+    /// Gumbel noise for one of the step's two passes.
+    fn gumbel(&self, pass: u64) -> impl FnMut() -> f64 {
+        let [seed, epoch, step] = self.place;
+        gumbel_noise([seed, PURPOSE, epoch, 2 * step + pass])
+    }
+}
 
 impl SearchState {
     /// A step of the configured method on a batch of each half.
@@ -14,43 +43,77 @@ impl SearchState {
         &mut self,
         arch: &Batch,
         weight: &Batch,
-        rates: Rates,
-        penalty_weight: f64,
+        moment: &Moment,
         config: &Config,
     ) -> StepReport {
-        match config.search.method {
-            Method::Cdarts => self.joint(arch, weight, rates, penalty_weight, config),
-            Method::DartsFirstOrder => self.alternate(Self::first_order, arch, weight, rates, config),
-            Method::DartsSecondOrder => self.alternate(Self::second_order, arch, weight, rates, config),
-        }
+        let rates = moment.rates;
+        let gradient = match config.search.method {
+            Method::Cdarts if config.search.feedback == Feedback::None => Self::labels_and_penalty,
+            Method::Cdarts => return self.joint(arch, weight, rates, moment.penalty_weight, config),
+            Method::Random => return self.warm_eval(weight, rates, config),
+            Method::DartsFirstOrder => Self::first_order,
+            Method::DartsSecondOrder => Self::second_order,
+            Method::Gdas => Self::drawn,
+        };
+        let step = Alternating { arch, weight, moment, config };
+        self.alternate(gradient, &step)
     }
 
     /// Architecture weights on a batch of the architecture half, then the search network on one of the weight half.
-    /// As published, only the search network's gradient is clipped.
+    /// As DARTS is published, only the search network's gradient is clipped.
     fn alternate(
         &mut self,
-        gradient: impl FnOnce(&Self, &Batch, &Batch, Rates, &mut StepReport) -> GradBuffer,
-        arch: &Batch,
-        weight: &Batch,
-        rates: Rates,
-        config: &Config,
+        gradient: fn(&Self, &Alternating<'_>, &mut StepReport) -> GradBuffer,
+        step: &Alternating<'_>,
     ) -> StepReport {
+        let Alternating { weight, moment, config, .. } = *step;
         let mut report = StepReport::default();
         self.prepare(&[Owner::Arch], config);
-        let gradient = gradient(self, arch, weight, rates, &mut report);
+        let gradient = gradient(self, step, &mut report);
         if report.non_finite().is_some() {
             return report;
         }
         self.grads.add(&[&self.nets.arch], &gradient, 1.0);
-        self.optimisers.step(Owner::Arch, rates.arch, &mut self.nets, &mut self.grads);
+        self.optimisers.step(Owner::Arch, moment.rates.arch, &mut self.nets, &mut self.grads);
 
-        report.extended(self.warm_supernet(weight, rates, config))
+        let mixing = match config.search.method {
+            Method::Gdas => self.nets.arch.drawn_mixing(moment.temperature, &mut moment.gumbel(1)),
+            _ => self.nets.arch.mixing(),
+        };
+        report.extended(self.train_supernet(weight, &mixing, moment.rates, config))
     }
 
     /// ∇α L_val(w, α)
-    fn first_order(&self, arch: &Batch, _: &Batch, _: Rates, report: &mut StepReport) -> GradBuffer {
-        let (loss, _) = self.nets.search_label_loss(arch);
+    fn first_order(&self, step: &Alternating<'_>, report: &mut StepReport) -> GradBuffer {
+        self.label_gradient(step, &self.nets.arch.mixing(), 0.0, report)
+    }
+
+    /// ∇α of L_val(w, α) and the penalty: CDARTS where the evaluation network is never asked.
+    fn labels_and_penalty(&self, step: &Alternating<'_>, report: &mut StepReport) -> GradBuffer {
+        self.label_gradient(step, &self.nets.arch.mixing(), step.moment.penalty_weight, report)
+    }
+
+    /// ∇α L_val(w, α) where each edge has one operation.
+    fn drawn(&self, step: &Alternating<'_>, report: &mut StepReport) -> GradBuffer {
+        let moment = step.moment;
+        let mixing = self.nets.arch.drawn_mixing(moment.temperature, &mut moment.gumbel(0));
+        self.label_gradient(step, &mixing, 0.0, report)
+    }
+
+    fn label_gradient(
+        &self,
+        step: &Alternating<'_>,
+        mixing: &Mixing,
+        penalty_weight: f64,
+        report: &mut StepReport,
+    ) -> GradBuffer {
+        let (mut loss, _) = self.nets.mixed_label_loss(step.arch, mixing);
         report.term("arch_classify", &loss);
+        if penalty_weight > 0.0 {
+            let penalty = penalty(&self.nets, penalty_weight, step.config);
+            report.term("penalty", &penalty);
+            loss = loss + penalty;
+        }
         let mut gradient = GradBuffer::default();
         if report.non_finite().is_none() {
             gradient.absorb(&mut loss.backward(), &[&self.nets.arch]);
@@ -59,21 +122,21 @@ impl SearchState {
     }
 
     /// ∇α L_val(w′(α), α), see [`crate::unrolled`].
-    fn second_order(
-        &self,
-        arch: &Batch,
-        weight: &Batch,
-        rates: Rates,
-        report: &mut StepReport,
-    ) -> GradBuffer {
-        let unrolling = Unrolling {
-            nets: &self.nets,
-            optimiser: &self.optimisers.supernet,
-            rate: rates.supernet,
-            radius: RADIUS,
-        };
-        let unrolled = unrolling.gradient(weight, arch);
+    fn second_order(&self, step: &Alternating<'_>, report: &mut StepReport) -> GradBuffer {
+        let rate = step.moment.rates.supernet;
+        let unrolling =
+            Unrolling { nets: &self.nets, optimiser: &self.optimisers.supernet, rate, radius: RADIUS };
+        let unrolled = unrolling.gradient(step.weight, step.arch);
         report.term("arch_classify", &unrolled.validation);
-        unrolled.of(&self.nets.arch, rates.supernet)
+        unrolled.of(&self.nets.arch, rate)
     }
+}
+
+/// What a step of an alternating method is given.
+#[derive(Clone, Copy)]
+struct Alternating<'a> {
+    arch: &'a Batch,
+    weight: &'a Batch,
+    moment: &'a Moment,
+    config: &'a Config,
 }

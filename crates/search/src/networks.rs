@@ -6,10 +6,10 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use cdarts_data::ImageBatch;
 use cdarts_nets::laps::part;
 use cdarts_nets::{
-    ArchWeights, DistillHeads, EvalNet, EvalStage, Features, Initialiser, NetOutput, StageMixture, State,
-    Stem, Supernet,
+    ArchWeights, DistillHeads, EvalNet, EvalStage, Features, Initialiser, Mixing, NetOutput, StageMixture,
+    State, Stem, Supernet,
 };
-use cdarts_space::{NetworkPlan, StageGenotypes};
+use cdarts_space::{Architecture, PlanView, SkeletonPlan};
 
 use crate::config::{Config, StageEnsemble};
 use crate::grads::HasGrads;
@@ -100,23 +100,26 @@ pub(crate) trait Update {
 }
 
 /// Freshly drawn architecture weights; `plan` is the search network's.
-pub(crate) fn arch_weights(config: &Config, plan: &NetworkPlan, init: &Initialiser) -> ArchWeights {
-    match config.search.repeat_cell {
-        true => ArchWeights::new(config.search.edge_weights, init),
-        false => ArchWeights::by_stage(plan, config.search.edge_weights, init),
+pub(crate) fn arch_weights(config: &Config, plan: &SkeletonPlan, init: &Initialiser) -> ArchWeights {
+    match plan {
+        SkeletonPlan::NasBench201(_) => ArchWeights::of_nas_bench_201(init),
+        SkeletonPlan::Darts(_) if config.search.repeat_cell => {
+            ArchWeights::new(config.search.edge_weights, init)
+        }
+        SkeletonPlan::Darts(plan) => ArchWeights::by_stage(plan, config.search.edge_weights, init),
     }
 }
 
 impl SearchNets {
     /// Freshly initialised networks, without an evaluation network.
-    pub fn new(config: &Config, plan: &NetworkPlan, seed: u64, device: &Device) -> Self {
+    pub fn new(config: &Config, plan: &SkeletonPlan, seed: u64, device: &Device) -> Self {
         let search = &config.search;
         let init = Initialiser::new(seed, device);
         let heads = DistillHeads::new(plan, &init.at(place::HEADS));
         let mixture =
             StageMixture::new(heads.len(), search.learn_stage_mixture, &mut init.at(place::MIXTURE));
         Self {
-            stem: Stem::new(&plan.stem, &mut init.at(place::STEM)),
+            stem: Stem::new(&PlanView::from(plan).stem(), &mut init.at(place::STEM)),
             supernet: Supernet::new(plan, &init.at(place::SUPERNET)),
             evalnet: None,
             heads: if search.fix_heads { heads.no_grad() } else { heads },
@@ -134,9 +137,14 @@ impl SearchNets {
     }
 
     /// Draws the architecture weights of all stages that are still searched anew; `plan` is the search network's.
-    pub fn renew_arch(&mut self, config: &Config, plan: &NetworkPlan, seed: u64, device: &Device) {
+    pub fn renew_arch(&mut self, config: &Config, plan: &SkeletonPlan, seed: u64, device: &Device) {
         let init = Initialiser::new(seed, device).at(place::LATER_ARCH).at(self.settled);
         self.arch = self.arch.clone().renewed_from(self.settled, arch_weights(config, plan, &init));
+    }
+
+    /// Whether both networks have one classifier.
+    pub fn shared_classifier(&self) -> bool {
+        self.shared_classifier
     }
 
     /// How many stages, from the first, have been searched.
@@ -144,17 +152,18 @@ impl SearchNets {
         self.settled
     }
 
-    /// Builds a cycle's evaluation network, with the classifier of the one before.
+    /// Builds a cycle's evaluation network, with the classifier of the one before. [`SkeletonPlan::check`] has
+    /// accepted `plan` and `architecture`.
     pub fn build_evalnet(
         &mut self,
         config: &Config,
-        plan: &NetworkPlan,
-        genotypes: impl Into<StageGenotypes>,
+        plan: &SkeletonPlan,
+        architecture: impl Into<Architecture>,
         seed: u64,
         device: &Device,
     ) {
         let init = Initialiser::new(seed, device).at(place::EVALNET);
-        let built = EvalNet::new(plan, genotypes, config.search.eval_affine, &init);
+        let built = EvalNet::new(plan, architecture, config.search.eval_affine, &init);
         let built = if self.shared_classifier { built.with_frozen_classifier() } else { built };
         self.evalnet = Some(match self.evalnet.take() {
             Some(before) => built.with_classifier_of(before),
@@ -215,7 +224,7 @@ impl SearchNets {
 
     /// The search network's features of the stem's two states.
     pub fn search_features(&self, stem: [State; 2]) -> Features {
-        self.supernet.forward_behind(self.settled_stages(), stem, &self.arch)
+        self.supernet.forward_behind(self.settled_stages(), stem, &self.arch.mixing())
     }
 
     /// The evaluation network's features of the stem's two states, where there is one.
@@ -229,8 +238,14 @@ impl SearchNets {
 
     /// Cross entropy of the search network's final logits, and these.
     pub fn search_label_loss(&self, batch: &Batch) -> (Tensor<1>, Tensor<2>) {
+        self.mixed_label_loss(batch, &self.arch.mixing())
+    }
+
+    /// As [`Self::search_label_loss`], where operations are mixed by `mixing`.
+    pub fn mixed_label_loss(&self, batch: &Batch, mixing: &Mixing) -> (Tensor<1>, Tensor<2>) {
         let stem = part("stem", || self.stem.forward(batch.images.clone()));
-        let Features { logits, .. } = part("search network", || self.search_features(stem));
+        let Features { logits, .. } =
+            part("search network", || self.supernet.forward_behind(self.settled_stages(), stem, mixing));
         (part("losses", || cross_entropy(logits.clone(), batch.labels.clone(), 0.0)), logits)
     }
 

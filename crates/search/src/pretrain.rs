@@ -4,7 +4,7 @@
 use burn::tensor::{Device, Tensor};
 use burn_optim::ModuleOptimizer;
 use cdarts_nets::{ArchWeights, Features, Initialiser, Supernet};
-use cdarts_space::NetworkPlan;
+use cdarts_space::SkeletonPlan;
 
 use crate::SearchError;
 use crate::config::Config;
@@ -29,13 +29,13 @@ pub struct Pool {
     pub arch: ArchWeights,
     /// Its SGD, which also trains the stem.
     pub optimiser: ModuleOptimizer,
-    plan: NetworkPlan,
+    plan: SkeletonPlan,
     init: Initialiser,
 }
 
 impl Pool {
     /// A fresh pool; `plan` is the evaluation network's.
-    pub fn new(config: &Config, plan: &NetworkPlan, nets: &SearchNets, seed: u64, device: &Device) -> Self {
+    pub fn new(config: &Config, plan: &SkeletonPlan, nets: &SearchNets, seed: u64, device: &Device) -> Self {
         let init = Initialiser::new(seed, device).at(PLACE);
         let mut net = Supernet::new(plan, &init.at(0));
         *net.classifier_mut() = nets.supernet.classifier().clone();
@@ -65,8 +65,8 @@ impl Pool {
                 .map(|sample| {
                     let init = self.init.at(epoch).at(number).at(sample);
                     self.arch = arch_weights(config, &self.plan, &init);
-                    let genotypes = discretise::best(&self.arch)?;
-                    Ok(self.net.discrete(&genotypes).forward(stem.clone(), None))
+                    let architecture = discretise::best(&self.arch)?;
+                    Ok(self.net.discrete(&architecture).forward(stem.clone(), None))
                 })
                 .collect::<Result<_, SearchError>>()?,
         };

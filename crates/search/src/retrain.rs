@@ -5,7 +5,7 @@ use burn_optim::ModuleOptimizer;
 use cdarts_data::Loader;
 use cdarts_nets::laps::part;
 use cdarts_nets::{DropPath, FoundNet, Initialiser};
-use cdarts_space::{NetworkPlan, StageGenotypes};
+use cdarts_space::{Architecture, SkeletonPlan};
 
 use burn::tensor::Device;
 
@@ -48,16 +48,17 @@ impl Score {
 }
 
 impl FoundState {
-    /// A freshly initialised network of `plan` with the cells of `genotypes`.
+    /// A freshly initialised network of `plan` with the cells of `architecture`, which [`SkeletonPlan::check`] has
+    /// accepted.
     pub fn new(
         config: &Config,
-        plan: &NetworkPlan,
-        genotypes: impl Into<StageGenotypes>,
+        plan: &SkeletonPlan,
+        architecture: impl Into<Architecture>,
         seed: u64,
         device: &Device,
     ) -> Self {
         let auxiliary = config.retrain.auxiliary_weight > 0.0;
-        let net = FoundNet::new(plan, genotypes, auxiliary, &Initialiser::new(seed, device).at(PLACE));
+        let net = FoundNet::new(plan, architecture, auxiliary, &Initialiser::new(seed, device).at(PLACE));
         let (weight_decay, drop_path) = regularisation(config, net.params());
         Self { net, optimiser: sgd(config.retrain.momentum, weight_decay), drop_path }
     }

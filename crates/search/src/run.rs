@@ -11,7 +11,7 @@ use cdarts_runs::{
     CHECKPOINT_SCHEMA, Checkpoint, CheckpointHeader, Checkpoints, DataSummary, Event, Journal,
     MANIFEST_SCHEMA, Machine, Manifest, Phase, Position, RunFolder, SkippedFile, Timestamp, atomic,
 };
-use cdarts_space::{ImageShape, NetworkPlan, NetworkSpec, StageGenotypes, cost};
+use cdarts_space::{Architecture, ImageShape, Skeleton, SkeletonPlan};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -20,11 +20,13 @@ use crate::bundle::{self, BundleModel};
 use crate::config::{Config, Method};
 use crate::discretise;
 use crate::feed::{Feed, KINDS, kind};
+use crate::method::Moment;
 use crate::networks::{Batch, SearchNets};
 use crate::optimisers::Optimisers;
 use crate::pretrain::Pool;
 use crate::retrain::{FoundState, evaluate};
 use crate::schedule::{self, Plan};
+use crate::scoreboard::Score;
 use crate::state::Tally;
 use crate::step::{Rates, SearchState, StepReport};
 use crate::transfer;
@@ -39,8 +41,8 @@ pub struct Ingredients {
     pub seed: u64,
     /// Where to compute.
     pub device: Device,
-    /// The genotypes to train, one for all stages or one a stage; none to search for them.
-    pub genotype: Option<StageGenotypes>,
+    /// The architecture to train; none to search for one.
+    pub genotype: Option<Architecture>,
 }
 
 /// Facts for the manifest that only the program knows.
@@ -121,7 +123,7 @@ pub enum Ending {
 pub struct Outcome {
     /// The run's folder.
     pub run_dir: String,
-    /// The found genotype in the published text form; a file of stages where each stage has its own.
+    /// The found genotype in its space's published text form; a file of stages where each stage has its own.
     pub genotype: String,
     /// Parameters of the found network, without auxiliary head.
     pub params: u64,
@@ -137,6 +139,9 @@ pub struct Outcome {
     pub seconds_retrain: f64,
     /// The run's seed.
     pub seed: u64,
+    /// What a table of accuracies says, where one was consulted after the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<Score>,
 }
 
 /// A run under way.
@@ -144,13 +149,13 @@ pub struct Run {
     pub(crate) config: Config,
     config_hash: String,
     dataset: Dataset,
-    seed: u64,
-    device: Device,
-    plan: Plan,
-    feed: Feed,
-    specs: Specs,
-    folder: RunFolder,
-    journal: Journal,
+    pub(crate) seed: u64,
+    pub(crate) device: Device,
+    pub(crate) plan: Plan,
+    pub(crate) feed: Feed,
+    pub(crate) specs: Specs,
+    pub(crate) folder: RunFolder,
+    pub(crate) journal: Journal,
     checkpoints: Checkpoints,
     pub(crate) position: Position,
     pub(crate) stage: Stage,
@@ -161,11 +166,11 @@ pub struct Run {
 }
 
 /// The three networks' layouts.
-struct Specs {
-    search: NetworkPlan,
-    eval: NetworkPlan,
-    found: NetworkSpec,
-    found_plan: NetworkPlan,
+pub(crate) struct Specs {
+    pub search: SkeletonPlan,
+    pub eval: SkeletonPlan,
+    found: Skeleton,
+    found_plan: SkeletonPlan,
 }
 
 /// What is being trained.
@@ -179,16 +184,25 @@ pub(crate) enum Stage {
 /// The small part of a run's state.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Memory {
-    /// The genotypes that the evaluation network was built from, while there is one.
-    pub eval_genotype: Option<StageGenotypes>,
-    /// The newest genotypes.
-    pub genotype: Option<StageGenotypes>,
+    /// What the evaluation network was built from, while there is one.
+    pub eval_genotype: Option<Architecture>,
+    /// The newest architecture.
+    pub genotype: Option<Architecture>,
     /// What the epoch under way measured so far.
     pub tally: Tally,
     /// Accuracy on the validation part after the last epoch of the retraining.
     pub val_accuracy: Option<f64>,
     /// Seconds spent so far: search, retraining.
     pub seconds: [f64; 2],
+    /// The largest eigenvalues at the ends of the cycles so far.
+    pub eigenvalues: Vec<f64>,
+    /// The newest genotype that raised no alarm.
+    pub healthy: Option<Architecture>,
+    /// Whether an alarm has ended the search.
+    pub collapsed: bool,
+    /// What the best random cells so far have scored.
+    #[serde(default)]
+    pub best_score: Option<f64>,
 }
 
 /// How long steps take.
@@ -258,7 +272,7 @@ impl Run {
 
     /// What is still to be done.
     pub fn overview(&self) -> Overview {
-        let ImageShape { channels, height, width } = self.specs.found.image;
+        let ImageShape { channels, height, width } = self.specs.found.image();
         let mut epochs = [0; KINDS];
         self.plan.from(self.position.phase).for_each(|phase| epochs[kind(phase)] += 1);
         let genotype = match self.stage {
@@ -269,7 +283,7 @@ impl Run {
             images: self.feed.sizes,
             shape: [channels, height, width],
             classes: self.dataset.classes.len(),
-            search_params: genotype.is_none().then(|| cost::search_network(&self.specs.search).params),
+            search_params: genotype.is_none().then(|| self.specs.search.search_cost().params),
             found: genotype.and_then(|genotype| self.found_cost(genotype).ok()),
             steps: self.feed.steps_from(&self.config, &self.plan, self.position.phase),
             epochs,
@@ -340,8 +354,13 @@ impl Run {
                 }
             }
             (Stage::Search(state, _), StepBatch::Pair { arch, weight }) => {
-                let rates = rates(config, plan, phase);
-                state.architecture_step(arch, weight, rates, schedule::penalty_weight(config, phase), config)
+                let moment = Moment {
+                    rates: rates(config, plan, phase),
+                    penalty_weight: schedule::penalty_weight(config, phase),
+                    temperature: schedule::gdas_temperature(config, plan, phase),
+                    place: [self.seed, plan.weight_half_epoch(phase) as u64, step as u64],
+                };
+                state.architecture_step(arch, weight, &moment, config)
             }
             (Stage::Found(state), StepBatch::One(batch) | StepBatch::Pair { weight: batch, .. }) => {
                 let epoch = phase.epoch().unwrap_or_default();
@@ -365,7 +384,7 @@ impl Run {
         Err(SearchError::NonFinite { phase, step, term })
     }
 
-    fn note(&mut self, event: Event, observer: &mut dyn Observer) -> Result<(), SearchError> {
+    pub(crate) fn note(&mut self, event: Event, observer: &mut dyn Observer) -> Result<(), SearchError> {
         observer.event(&event);
         self.journal.append(event)?;
         Ok(())
@@ -397,6 +416,7 @@ impl Run {
             Phase::PretrainBank { epoch } => &[("bank", schedule::bank_lr(&self.config, epoch))],
             Phase::WarmSupernet { .. } => &[("supernet", rates.supernet)],
             Phase::WarmEval { .. } => &[("eval", rates.eval)],
+            Phase::Joint { .. } if self.plan.independent_cycles => &[("eval", rates.eval)],
             Phase::Joint { .. } => {
                 &[("supernet", rates.supernet), ("eval", rates.eval), ("arch", rates.arch)]
             }
@@ -409,6 +429,9 @@ impl Run {
     /// Discretise, build, inherit (facts 1.3, steps 1 to 4); and where the search of a further stage begins, settle
     /// those before it.
     fn build_evalnet(&mut self, phase: Phase) -> Result<(), SearchError> {
+        if self.plan.independent_cycles {
+            return self.begin_candidate(phase.cycle().unwrap_or_default());
+        }
         let Stage::Search(state, bank) = &mut self.stage else { return Ok(()) };
         let (config, plan) = (&self.config, &self.specs.eval);
         if self.plan.begins_further_search(phase) {
@@ -439,9 +462,12 @@ impl Run {
         let (terms, accuracy) = std::mem::take(&mut self.memory.tally).means();
         self.note(Event::Epoch { phase, steps, terms, accuracy }, observer)?;
         if self.plan.ends_cycle(phase) {
-            self.end_cycle(phase, observer)?;
+            match self.plan.independent_cycles {
+                true => self.end_candidate(phase, observer)?,
+                false => self.end_cycle(phase, observer)?,
+            }
         }
-        let next = self.plan.next(phase);
+        let next = if self.memory.collapsed { self.plan.after_search(phase) } else { self.plan.next(phase) };
         if !matches!(next, Phase::PretrainBank { .. })
             && let (Stage::Search(state, bank), Some(pool)) = (&mut self.stage, self.pool.take())
         {
@@ -472,16 +498,24 @@ impl Run {
             true => discretise::best(arch)?,
             false => discretise::next(arch, state.nets.settled(), &self.config.search, self.seed, cycle)?,
         };
+        let entropy = discretise::entropy(arch)?;
+        self.keep_genotype(cycle, genotype, entropy, observer)?;
+        self.watch(cycle, observer)
+    }
+
+    /// The newest genotype, to the run's folder and its journal.
+    pub(crate) fn keep_genotype(
+        &mut self,
+        cycle: usize,
+        genotype: Architecture,
+        alpha_entropy: f64,
+        observer: &mut dyn Observer,
+    ) -> Result<(), SearchError> {
         let name = self.folder.genotypes_path().join(format!("cycle-{:03}", cycle + 1));
         bundle::write_genotypes(&name, &genotype)?;
-        let event = Event::Genotype {
-            cycle,
-            text: genotype.to_string(),
-            skip_count: genotype.skip_count(),
-            alpha_entropy: discretise::entropy(arch)?,
-        };
+        let (text, skip_count) = (genotype.to_string(), genotype.skip_count());
         self.memory.genotype = Some(genotype);
-        self.note(event, observer)
+        self.note(Event::Genotype { cycle, text, skip_count, alpha_entropy }, observer)
     }
 
     fn enter_retraining(&mut self) -> Result<(), SearchError> {
@@ -501,11 +535,11 @@ impl Run {
         self.plan.search(self.position.phase)
     }
 
-    pub(crate) fn fresh_found(&self, genotype: &StageGenotypes) -> FoundState {
+    pub(crate) fn fresh_found(&self, genotype: &Architecture) -> FoundState {
         FoundState::new(&self.config, &self.specs.found_plan, genotype, self.seed, &self.device)
     }
 
-    pub(crate) fn rebuild_evalnet(&self, nets: &mut SearchNets, genotype: &StageGenotypes) {
+    pub(crate) fn rebuild_evalnet(&self, nets: &mut SearchNets, genotype: &Architecture) {
         nets.build_evalnet(&self.config, &self.specs.eval, genotype, self.seed, &self.device);
     }
 
@@ -538,6 +572,7 @@ impl Run {
             seconds_search,
             seconds_retrain,
             seed: self.seed,
+            table: None,
         };
         self.note(Event::Finished { seconds_search, seconds_retrain }, observer)?;
         self.journal.sync()?;
@@ -556,8 +591,8 @@ impl Run {
         Ok(outcome)
     }
 
-    fn found_cost(&self, genotype: &StageGenotypes) -> Result<[u64; 2], SearchError> {
-        let cost = cost::evaluation_network(&self.specs.found_plan, genotype.as_slice(), true)?;
+    fn found_cost(&self, genotype: &Architecture) -> Result<[u64; 2], SearchError> {
+        let cost = self.specs.found_plan.evaluation_cost(genotype, true)?;
         Ok([cost.params, cost.macs])
     }
 
@@ -618,7 +653,7 @@ struct Prepared {
     dataset: Dataset,
     seed: u64,
     device: Device,
-    genotype: Option<StageGenotypes>,
+    genotype: Option<Architecture>,
     plan: Plan,
     feed: Feed,
     specs: Specs,
@@ -640,7 +675,7 @@ impl Prepared {
         };
         let plan = match &genotype {
             Some(genotype) => {
-                genotype.check_stages(specs.found_plan.stages.len())?;
+                specs.found_plan.check(genotype)?;
                 Plan::of_retraining(&config)
             }
             None => {
@@ -714,7 +749,7 @@ fn skipped_file(file: &cdarts_data::SkippedFile) -> SkippedFile {
 }
 
 /// Of everything that decides the result but the data. How the run is kept does not.
-fn hash(config: &Config, genotype: Option<&StageGenotypes>, seed: u64) -> Result<String, SearchError> {
+fn hash(config: &Config, genotype: Option<&Architecture>, seed: u64) -> Result<String, SearchError> {
     let mut deciding = config.clone();
     deciding.run = crate::config::Preset::default().config().run;
     // What was read is told by the data's digest.
@@ -757,6 +792,8 @@ impl Batches {
             }
             Phase::WarmSupernet { .. } => Self::One(weight()),
             Phase::WarmEval { .. } => Self::One(arch()),
+            // A network of random cells learns from one half and is judged by the other.
+            Phase::Joint { .. } if plan.independent_cycles => Self::One(weight()),
             Phase::Joint { .. } => Self::Pair { arch: arch(), weight: weight() },
             Phase::Retrain { .. } | Phase::Done => {
                 Self::One(feed.training.epoch(phase.epoch().unwrap_or_default() as u64, step))
@@ -796,23 +833,24 @@ const PACE_MOMENTUM: f64 = 0.2;
 
 impl Pace {
     fn new(config: &Config, specs: &Specs) -> Self {
-        let search = cost::search_network(&specs.search).macs as f64;
+        let search = specs.search.search_cost().macs as f64;
         // Which operations an evaluation network has is not known yet; a published cell stands for them.
-        let cell = cdarts_space::published("cdarts-cifar");
-        let of = |plan: &NetworkPlan| {
-            let genotypes = cell.iter().cloned().collect::<Vec<_>>();
-            cost::evaluation_network(plan, &genotypes, true).map_or(search, |cost| cost.macs as f64)
+        let cells = ["cdarts-cifar", "nas-bench-201-cell-1"].map(Architecture::published);
+        let of = |plan: &SkeletonPlan| {
+            let fitting = cells.iter().flatten().find_map(|cell| plan.evaluation_cost(cell, true).ok());
+            fitting.map_or(search, |cost| cost.macs as f64)
         };
         let (eval, found) = (of(&specs.eval), of(&specs.found_plan));
         let bank = match config.search.sample_archs {
-            0 => cost::search_network(&specs.eval).macs as f64,
+            0 => specs.eval.search_cost().macs as f64,
             samples => samples as f64 * eval,
         };
         let (batch, found_batch) = (config.search.batch_size as f64, config.retrain.batch_size as f64);
         let joint = batch
             * match config.search.method {
-                Method::Cdarts => 2.0 * search + eval,
-                Method::DartsFirstOrder => 2.0 * search,
+                Method::Cdarts if config.search.is_cyclic() => 2.0 * search + eval,
+                Method::Cdarts | Method::DartsFirstOrder | Method::Gdas => 2.0 * search,
+                Method::Random => eval,
                 // The step ahead, its loss, the difference of two gradients, the search network.
                 Method::DartsSecondOrder => 5.0 * search,
             };

@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 
 use cdarts_runs::Phase;
 
-use crate::config::{Config, LrSchedule};
+use crate::config::{Config, LrSchedule, Method};
 
 /// How many epochs a run has of what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +28,26 @@ pub struct Plan {
     pub retrain_epochs: usize,
     /// Whether cycles have an evaluation network.
     pub evaluation_network: bool,
+    /// Whether every cycle is a search of its own, by a network of random cells.
+    pub independent_cycles: bool,
 }
 
 impl Plan {
     /// The plan of a whole run.
     pub fn of(config: &Config) -> Self {
         let search = &config.search;
-        let evaluation_network = search.method.is_cyclic();
+        let independent_cycles = search.method == Method::Random;
         Self {
             bank_epochs: search.bank_pretrain_epochs,
             searches: if search.one_stage { 1 } else { search.cells.len() },
-            warmup_epochs: search.warmup_epochs,
+            warmup_epochs: if independent_cycles { 0 } else { search.warmup_epochs },
             warmup_decay: search.warmup_decay,
             cycles: search.cycles,
-            eval_warmup_epochs: if evaluation_network { search.eval_warmup_epochs } else { 0 },
+            eval_warmup_epochs: if search.is_cyclic() { search.eval_warmup_epochs } else { 0 },
             joint_epochs: search.joint_epochs,
             retrain_epochs: config.retrain.epochs,
-            evaluation_network,
+            evaluation_network: search.has_evaluation_network(),
+            independent_cycles,
         }
     }
 
@@ -61,6 +64,7 @@ impl Plan {
             joint_epochs: 0,
             retrain_epochs,
             evaluation_network: false,
+            independent_cycles: false,
         }
     }
 
@@ -94,6 +98,14 @@ impl Plan {
                 Phase::Retrain { epoch: epoch + 1 }
             }
             Phase::Retrain { .. } | Phase::Done => Phase::Done,
+        }
+    }
+
+    /// What follows an epoch of `phase` where the search ends with it.
+    pub fn after_search(&self, phase: Phase) -> Phase {
+        match phase {
+            Phase::Retrain { .. } | Phase::Done => self.next(phase),
+            _ => self.cycle(self.all_cycles()),
         }
     }
 
@@ -168,6 +180,14 @@ impl Plan {
         }
     }
 
+    /// Part of what its networks are trained for that lies before an epoch, 0 to 1.
+    fn progress(&self, phase: Phase) -> f64 {
+        match phase {
+            Phase::Joint { epoch, .. } if self.independent_cycles => epoch as f64 / self.joint_epochs as f64,
+            _ => self.search_progress(phase),
+        }
+    }
+
     /// Part of its search that lies before an epoch, 0 to 1.
     fn search_progress(&self, phase: Phase) -> f64 {
         let per_search = self.cycles * (self.eval_warmup_epochs + self.joint_epochs);
@@ -232,8 +252,14 @@ pub fn cosine(from: f64, to: f64, progress: f64) -> f64 {
 pub fn search_lr(config: &Config, plan: &Plan, first: f64, phase: Phase) -> f64 {
     match config.search.lr_schedule {
         LrSchedule::Constant => first,
-        LrSchedule::Cosine => cosine(first, config.search.lr_min.min(first), plan.search_progress(phase)),
+        LrSchedule::Cosine => cosine(first, config.search.lr_min.min(first), plan.progress(phase)),
     }
+}
+
+/// The temperature of GDAS in an epoch.
+pub fn gdas_temperature(config: &Config, plan: &Plan, phase: Phase) -> f64 {
+    let [from, to] = config.search.gdas_temperature;
+    from + (to - from) * plan.progress(phase)
 }
 
 /// The retraining's learning rate in an epoch: linear warm-up times a cosine to 0 (facts 5.1, 5.2).
@@ -291,6 +317,7 @@ mod tests {
                     joint_epochs,
                     retrain_epochs,
                     evaluation_network: true,
+                    independent_cycles: false,
                 }
             },
         )

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::Tensor;
 use cdarts_nets::laps::part;
-use cdarts_nets::{Features, State};
+use cdarts_nets::{Features, Mixing, State};
 
-use crate::config::Config;
+use crate::config::{Config, Feedback};
 use crate::grads::GradBuffer;
 use crate::networks::{Batch, SearchNets};
 use crate::objective::{JointLoss, cross_entropy};
@@ -69,9 +69,21 @@ pub struct SearchState {
 impl SearchState {
     /// Trains the search network alone: cross entropy of its final logits.
     pub fn warm_supernet(&mut self, weight: &Batch, rates: Rates, config: &Config) -> StepReport {
+        let mixing = self.nets.arch.mixing();
+        self.train_supernet(weight, &mixing, rates, config)
+    }
+
+    /// As [`Self::warm_supernet`], where operations are mixed by `mixing`.
+    pub(crate) fn train_supernet(
+        &mut self,
+        weight: &Batch,
+        mixing: &Mixing,
+        rates: Rates,
+        config: &Config,
+    ) -> StepReport {
         let mut report = StepReport::default();
         self.prepare(&[Owner::Supernet], config);
-        let (loss, logits) = self.nets.search_label_loss(weight);
+        let (loss, logits) = self.nets.mixed_label_loss(weight, mixing);
         part("losses", || {
             report.term("supernet_classify", &loss);
             report.accuracy("supernet", weight, &logits);
@@ -100,8 +112,8 @@ impl SearchState {
     }
 
     /// Part A: both networks on a batch of the architecture half; labels, distillation and penalty; evaluation
-    /// network and architecture weights step. Part B: the search network on a batch of the weight half, with
-    /// the new architecture weights.
+    /// network and architecture weights step, or with separate feedback the architecture weights alone. Part B: the
+    /// search network on a batch of the weight half, with the new architecture weights.
     pub fn joint(
         &mut self,
         arch: &Batch,
@@ -111,10 +123,13 @@ impl SearchState {
         config: &Config,
     ) -> StepReport {
         let mut report = StepReport::default();
-        self.prepare(&[Owner::Eval, Owner::Arch], config);
+        let separate = config.search.feedback == Feedback::Separate;
+        let owners: &[Owner] = if separate { &[Owner::Arch] } else { &[Owner::Eval, Owner::Arch] };
+        self.prepare(owners, config);
         let stem = self.stem(arch);
         let search = part("search network", || self.nets.search_features(stem.clone()));
         let Some(eval) = part("evaluation network", || self.nets.eval_features(stem)) else { return report };
+        let eval = if separate { eval.detach() } else { eval };
         let loss = part("losses", || {
             report.accuracy("eval", arch, &eval.logits);
             let loss = JointLoss::new(&self.nets, search, eval, &arch.labels, penalty_weight, config);
@@ -125,7 +140,7 @@ impl SearchState {
             return report;
         }
         self.backward(loss);
-        self.step(&[Owner::Eval, Owner::Arch], rates, config);
+        self.step(owners, rates, config);
 
         report.extended(self.warm_supernet(weight, rates, config))
     }

@@ -3,7 +3,7 @@
 
 use burn::tensor::Device;
 use cdarts_nets::{PastSkip, WeightBank, params};
-use cdarts_space::{NetworkPlan, StageGenotypes};
+use cdarts_space::{Architecture, SkeletonPlan};
 
 use crate::config::Config;
 use crate::optimisers::Optimisers;
@@ -15,14 +15,14 @@ pub fn past_skip(config: &Config) -> PastSkip {
     if config.search.inherit_past_skip { PastSkip::Move } else { PastSkip::LeaveOut }
 }
 
-/// Puts the weights of the evaluation network into the bank. `built` are the genotypes that it was built from, whatever
-/// was found since: the published code took newer ones after a second joint epoch (facts 10.22).
+/// Puts the weights of the evaluation network into the bank. `built` is what it was built from, whatever
+/// was found since: the published code took a newer one after a second joint epoch (facts 10.22).
 pub fn deposit(
     state: &SearchState,
     bank: &mut WeightBank,
     config: &Config,
-    plan: &NetworkPlan,
-    built: &StageGenotypes,
+    plan: &SkeletonPlan,
+    built: &Architecture,
 ) {
     if let Some(evalnet) = &state.nets.evalnet {
         bank.deposit(evalnet, plan, built, past_skip(config));
@@ -35,14 +35,14 @@ pub fn build(
     state: &mut SearchState,
     bank: &WeightBank,
     config: &Config,
-    plan: &NetworkPlan,
-    genotypes: &StageGenotypes,
+    plan: &SkeletonPlan,
+    architecture: &Architecture,
     seed: u64,
     device: &Device,
 ) {
-    state.nets.build_evalnet(config, plan, genotypes, seed, device);
+    state.nets.build_evalnet(config, plan, architecture, seed, device);
     if let Some(evalnet) = &mut state.nets.evalnet {
-        bank.inherit(evalnet, plan, genotypes, past_skip(config));
+        bank.inherit(evalnet, plan, architecture, past_skip(config));
     }
     if !config.search.keep_optimiser_state {
         state.optimisers = Optimisers::new(&config.search);

@@ -14,7 +14,7 @@ use cdarts_runs::{Event, Journal};
 use cdarts_search::config::Preset;
 use cdarts_search::optimisers::Optimisers;
 use cdarts_search::transfer;
-use cdarts_space::{StageGenotypes, published};
+use cdarts_space::{Architecture, published};
 
 use tiny::nets::{RATES, batch, config, eval_plan, state};
 use tiny::runs::run;
@@ -42,7 +42,7 @@ fn momenta_are_thrown_away_or_live_on_when_a_cycle_begins() {
     for (preset, lives_on) in [(Preset::Official, false), (Preset::Corrected, true)] {
         let config = config(preset);
         let (mut state, plan) = (state(&config), eval_plan(&config));
-        let built = StageGenotypes::from(published("cdarts-cifar").unwrap());
+        let built = Architecture::from(published("cdarts-cifar").unwrap());
         state.joint(&batch(1), &batch(2), RATES, 0.0, &config);
         let mut bank = WeightBank::default();
         transfer::deposit(&state, &mut bank, &config, &plan, &built);

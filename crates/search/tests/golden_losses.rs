@@ -80,7 +80,7 @@ fn penalties() {
         let case = format!("penalty/{repeats}");
         let arch =
             golden.generator(&case).fill(ArchWeights::new(true, &Initialiser::new(0, &device())), "arch.");
-        let loss = arch.weight_free_l1(0).mul_scalar(0.7 * repeats as f64);
+        let loss = arch.penalised_l1(0).mul_scalar(0.7 * repeats as f64);
         let found = gradients("", &arch, &loss.backward());
         let found = found.into_iter().map(|(name, grad)| (name.replace("sets.0.", "arch."), grad)).collect();
         let mut comparison = golden.compare(&case, "stock");

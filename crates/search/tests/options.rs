@@ -12,7 +12,7 @@ use cdarts_search::optimisers::Optimisers;
 use cdarts_search::pretrain::Pool;
 use cdarts_search::step::SearchState;
 use cdarts_search::{discretise, transfer};
-use cdarts_space::{Alphas, CellKind, Op, StageGenotypes, cost, edge_index, published};
+use cdarts_space::{Alphas, Architecture, CellKind, Op, SkeletonPlan, cost, edge_index, published};
 
 use tiny::nets::{RATES, batch, bytes, config, eval_plan, search_plan, state};
 
@@ -64,7 +64,8 @@ fn a_stage_without_a_reduction_cell_keeps_its_reduction_weights() {
 fn every_stage_gets_the_genotype_of_its_own_weights() {
     let config = by_stage();
     let state = state(&config);
-    let genotypes = discretise::best(&state.nets.arch).unwrap();
+    let found = discretise::best(&state.nets.arch).unwrap();
+    let genotypes = found.as_darts().unwrap();
     let expected: Vec<_> =
         state.nets.arch.logits().iter().map(|alphas| alphas.discretise().unwrap()).collect();
     assert_eq!(genotypes.as_slice(), expected);
@@ -152,7 +153,7 @@ fn weights_go_back_to_the_slots_they_came_from_after_any_number_of_joint_epochs(
     // that the evaluation network was built from.
     let config = config(Preset::Corrected);
     let (mut state, plan) = (state(&config), eval_plan(&config));
-    let built = StageGenotypes::from(published("cdarts-cifar").unwrap());
+    let built = Architecture::from(published("cdarts-cifar").unwrap());
     let mut bank = WeightBank::default();
     for _ in 0..2 {
         joint(&mut state, &config);
@@ -193,7 +194,7 @@ fn the_search_depth_serves_the_evaluation_network_too() {
     assert_eq!(eval_plan(&config), search_plan(&config));
     let mut state = state(&config);
     joint(&mut state, &config);
-    let built = StageGenotypes::from(published("cdarts-cifar").unwrap());
+    let built = Architecture::from(published("cdarts-cifar").unwrap());
     let (plan, mut bank) = (eval_plan(&config), WeightBank::default());
     let trained = state.nets.evalnet.clone().unwrap();
     transfer::deposit(&state, &mut bank, &config, &plan, &built);
@@ -218,7 +219,8 @@ fn edge_weights_are_trained_and_decide_the_edges() {
     let beta = (0..14).map(|edge| if favoured.contains(&edge) { 5.0_f32 } else { 0.0 }).collect::<Vec<_>>();
     values[1].data = burn::tensor::TensorData::new(beta, [14]);
     let arch: ArchWeights = params::with_values(state.nets.arch.clone(), &values);
-    let genotypes = discretise::best(&arch).unwrap();
+    let found = discretise::best(&arch).unwrap();
+    let genotypes = found.as_darts().unwrap();
     let mut sources: Vec<usize> = genotypes.of(0).normal.nodes[3].iter().map(|edge| edge.source).collect();
     sources.sort_unstable();
     assert_eq!(sources, [1, 4]);
@@ -229,11 +231,13 @@ fn draws_depend_on_seed_and_cycle_alone_and_leave_settled_stages() {
     let mut config = one_after_another().search;
     config.gumbel_sample = true;
     let arch = state(&one_after_another()).nets.arch;
-    let draw = |settled, seed, cycle| discretise::next(&arch, settled, &config, seed, cycle).unwrap();
+    let of_darts = |found: Architecture| found.as_darts().unwrap().clone();
+    let draw =
+        |settled, seed, cycle| of_darts(discretise::next(&arch, settled, &config, seed, cycle).unwrap());
     assert_eq!(draw(0, 1, 0), draw(0, 1, 0));
     assert_ne!(draw(0, 1, 0), draw(0, 1, 1));
     assert_ne!(draw(0, 1, 0), draw(0, 2, 0));
-    let best = discretise::best(&arch).unwrap();
+    let best = of_darts(discretise::best(&arch).unwrap());
     let settled = draw(1, 1, 0);
     assert_eq!(settled.of(0), best.of(0));
     assert_eq!(settled.of(1), draw(0, 1, 0).of(1));
@@ -261,7 +265,8 @@ fn a_pre_trained_bank_holds_every_slot_and_the_first_evaluation_network_inherits
     let plan = eval_plan(&config);
     let mut bank = WeightBank::default();
     let all = bank.deposit_all(&pool.net);
-    assert_eq!(all.parameters as u64, cost::weight_bank(&plan).params);
+    let SkeletonPlan::Darts(darts) = &plan else { panic!("a plan of another space") };
+    assert_eq!(all.parameters as u64, cost::weight_bank(darts).params);
     let classifier = bytes(pool.net.classifier());
     transfer::adopt(pool, &mut state, &mut bank, &config);
     assert_eq!(bytes(state.nets.supernet.classifier()), classifier, "the classifier is the search network's");

@@ -8,7 +8,7 @@ mod tiny;
 use cdarts_nets::WeightBank;
 use cdarts_runs::Phase;
 use cdarts_search::SearchError;
-use cdarts_space::{StageGenotypes, parse_stages};
+use cdarts_space::{Architecture, StageGenotypes, parse_stages};
 
 use tiny::runs::{begin, broken_run, run};
 
@@ -60,7 +60,7 @@ fn every_stage_has_its_own_genotype_in_all_files() {
     assert!(genotypes.join("cycle-001-stage-2.svg").is_file());
     let device = cdarts_search::device("cpu").unwrap();
     let bundle = cdarts_search::bundle::read(folder.path(), &device).unwrap();
-    assert_eq!(bundle.model.genotype, found);
+    assert_eq!(bundle.model.genotype, Architecture::Darts(found));
 }
 
 #[test]
@@ -195,8 +195,13 @@ fn stops_change_nothing_for_all_other_options_together() {
 }
 
 #[test]
-fn darts_of_both_orders_ends_with_a_trained_network_and_stops_change_nothing() {
-    for method in ["search.method=darts-first-order", "search.method=darts-second-order"] {
+fn methods_without_evaluation_network_end_with_a_trained_one_and_stops_change_nothing() {
+    for method in [
+        "search.method=darts-first-order",
+        "search.method=darts-second-order",
+        "search.method=gdas",
+        "search.feedback=none",
+    ] {
         // Without evaluation network its depth is not read.
         let settings = [method, "search.eval_cells=[1]"];
         let whole = run(&settings);
@@ -207,5 +212,32 @@ fn darts_of_both_orders_ends_with_a_trained_network_and_stops_change_nothing() {
         let broken = broken_run(&settings, 3);
         assert!(broken.resumes > 2);
         assert_eq!(broken.told(), whole.told(), "{method}");
+    }
+}
+
+#[test]
+fn random_search_keeps_the_best_of_its_cells_and_stops_change_nothing() {
+    for space in
+        [&[][..], &["search.space=nas-bench-201", "search.cells=[1,1,1]", "search.eval_cells=[1,1,1]"]]
+    {
+        let mut settings = vec!["search.method=random", "search.cycles=4", "search.joint_epochs=2"];
+        settings.extend(["retrain.cells=[1,1,1]"].iter().filter(|_| !space.is_empty()));
+        settings.extend(space);
+        let whole = run(&settings);
+        let joint = |cycle, epoch| Phase::Joint { cycle, epoch };
+        let epochs: Vec<Phase> = (0..4).flat_map(|cycle| [joint(cycle, 0), joint(cycle, 1)]).collect();
+        assert_eq!(whole.epochs()[..8], epochs);
+        let candidates = whole.candidates();
+        assert_eq!(candidates.len(), 4);
+        assert!(candidates.iter().any(|(text, _)| *text != candidates[0].0), "{candidates:?}");
+        // Of equally good ones the first.
+        let best = candidates
+            .iter()
+            .rev()
+            .fold(&candidates[3], |best, one| if one.1 >= best.1 { one } else { best });
+        assert_eq!(whole.told().genotype, best.0);
+        let broken = broken_run(&settings, 3);
+        assert!(broken.resumes > 2);
+        assert_eq!(broken.told(), whole.told());
     }
 }

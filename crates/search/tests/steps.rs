@@ -4,12 +4,13 @@
 
 mod tiny;
 
-use cdarts_search::config::{Config, Method, Preset};
+use cdarts_search::config::{Config, Feedback, Method, Preset};
+use cdarts_search::method::Moment;
 use cdarts_search::networks::SearchNets;
 use cdarts_search::step::{Rates, SearchState, StepReport};
 use cdarts_search::unrolled::{RADIUS, Unrolling};
 
-use tiny::nets::{RATES, batch, bytes, config, state};
+use tiny::nets::{RATES, batch, bytes, config, moment, state};
 
 /// Which modules a step moved: stem, search network, evaluation network, heads, mixture, architecture weights.
 fn moved(config: &Config, step: impl FnOnce(&mut SearchState) -> StepReport) -> ([bool; 6], StepReport) {
@@ -125,14 +126,67 @@ fn with_method(method: Method) -> Config {
 
 #[test]
 fn darts_moves_the_search_network_and_the_architecture_alone() {
-    for method in [Method::DartsFirstOrder, Method::DartsSecondOrder] {
+    for method in [Method::DartsFirstOrder, Method::DartsSecondOrder, Method::Gdas] {
         let config = with_method(method);
-        let step =
-            |state: &mut SearchState| state.architecture_step(&batch(1), &batch(2), RATES, 0.5, &config);
+        let step = |state: &mut SearchState| {
+            state.architecture_step(&batch(1), &batch(2), &moment(RATES, 0.5), &config)
+        };
         let (moved, report) = moved(&config, step);
         assert_eq!(moved, [true, true, false, false, false, true], "{method:?}");
         let terms: Vec<&str> = report.terms.keys().copied().collect();
         assert_eq!(terms, ["arch_classify", "supernet_classify"]);
+    }
+}
+
+#[test]
+fn feedback_decides_whether_the_evaluation_network_is_moved_and_asked() {
+    let with_feedback = |feedback: Feedback| {
+        let mut config = config(Preset::Corrected);
+        config.search.feedback = feedback;
+        let (moved, report) = moved(&config, |state| {
+            state.architecture_step(&batch(1), &batch(2), &moment(RATES, 0.5), &config)
+        });
+        (moved, report.terms.keys().copied().collect::<Vec<_>>(), bytes(&stepped(&config).nets.arch))
+    };
+    let (moved, terms, joint) = with_feedback(Feedback::Joint);
+    assert_eq!(moved, [true, true, true, false, true, true]);
+    let (moved, all_terms, separate) = with_feedback(Feedback::Separate);
+    assert_eq!(moved, [true, true, false, false, false, true], "the teacher stays as it is");
+    assert_eq!(all_terms, terms);
+    assert_eq!(separate, joint, "from the same networks, the architecture's gradient is the same");
+    let (moved, terms, none) = with_feedback(Feedback::None);
+    assert_eq!(moved, [true, true, false, false, false, true]);
+    assert_eq!(terms, ["arch_classify", "penalty", "supernet_classify"]);
+    assert_ne!(none, joint);
+}
+
+fn stepped(config: &Config) -> SearchState {
+    let mut state = state(config);
+    state.architecture_step(&batch(1), &batch(2), &moment(RATES, 0.5), config);
+    state
+}
+
+#[test]
+fn random_search_trains_the_evaluation_network_alone() {
+    let config = with_method(Method::Random);
+    let step =
+        |state: &mut SearchState| state.architecture_step(&batch(1), &batch(2), &moment(RATES, 0.5), &config);
+    let (moved, report) = moved(&config, step);
+    assert_eq!(moved, [true, false, true, false, false, false]);
+    assert_eq!(report.terms.keys().copied().collect::<Vec<_>>(), ["eval_classify"]);
+}
+
+#[test]
+fn gdas_draws_another_operation_each_step_and_the_same_for_the_same_step() {
+    let config = with_method(Method::Gdas);
+    let loss = |place: [u64; 3]| {
+        let moment = Moment { place, ..moment(RATES, 0.0) };
+        state(&config).architecture_step(&batch(1), &batch(2), &moment, &config).terms["arch_classify"]
+    };
+    let losses = [[1, 0, 0], [1, 0, 1], [1, 1, 0], [2, 0, 0]].map(loss);
+    assert_eq!(losses[0], loss([1, 0, 0]));
+    for other in &losses[1..] {
+        assert_ne!(losses[0], *other, "{losses:?}");
     }
 }
 
@@ -142,7 +196,7 @@ fn looking_ahead_changes_the_architectures_gradient_only_where_there_is_a_step()
         let config = with_method(method);
         let mut state = state(&config);
         let rates = Rates { supernet: rate, ..RATES };
-        state.architecture_step(&batch(1), &batch(2), rates, 0.0, &config);
+        state.architecture_step(&batch(1), &batch(2), &moment(rates, 0.0), &config);
         bytes(&state.nets.arch)
     };
     let first = gradient(Method::DartsFirstOrder, 0.1);

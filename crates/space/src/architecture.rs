@@ -3,17 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::drawing::Picture;
 use crate::genotype_json::{self, Header, looks_like_json};
 use crate::{Genotype, SpaceError, StageGenotypes, nas_bench_201};
 
-/// A genotype with the search space it belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// A genotype with the search space it belongs to. As a document it is the genotype's own, which names its space.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
 pub enum Architecture {
-    /// Normal and reduction cell of the DARTS space, for all stages or for each.
-    Darts(StageGenotypes),
     /// The one cell of NAS-Bench-201.
     NasBench201(nas_bench_201::Genotype),
+    /// Normal and reduction cell of the DARTS space, for all stages or for each.
+    Darts(StageGenotypes),
 }
 
 impl Architecture {
@@ -39,6 +42,49 @@ impl Architecture {
         }
     }
 
+    /// The genotypes of the DARTS space, if it is of that one.
+    pub fn as_darts(&self) -> Option<&StageGenotypes> {
+        match self {
+            Self::Darts(genotypes) => Some(genotypes),
+            Self::NasBench201(_) => None,
+        }
+    }
+
+    /// The cell of NAS-Bench-201, if it is of that space.
+    pub fn as_nas_bench_201(&self) -> Option<&nas_bench_201::Genotype> {
+        match self {
+            Self::NasBench201(genotype) => Some(genotype),
+            Self::Darts(_) => None,
+        }
+    }
+
+    /// Skip connections; of the DARTS space those of the stage that has the most.
+    pub fn skip_count(&self) -> usize {
+        match self {
+            Self::Darts(genotypes) => genotypes.skip_count(),
+            Self::NasBench201(genotype) => genotype.count(nas_bench_201::Op::SkipConnect),
+        }
+    }
+
+    /// Edges without connection, which cells of the DARTS space do not keep.
+    pub fn none_count(&self) -> usize {
+        match self {
+            Self::Darts(_) => 0,
+            Self::NasBench201(genotype) => genotype.count(nas_bench_201::Op::None),
+        }
+    }
+
+    /// Operations that are kept: of one cell, of the DARTS space those of both.
+    pub fn op_count(&self) -> usize {
+        match self {
+            Self::Darts(genotypes) => {
+                let genotype = genotypes.of(0);
+                genotype.normal.nodes.iter().chain(&genotype.reduce.nodes).map(Vec::len).sum()
+            }
+            Self::NasBench201(genotype) => genotype.ops.len(),
+        }
+    }
+
     /// The versioned JSON document on one line; where the stages differ, the published file of stages.
     pub fn to_json(&self) -> String {
         match self {
@@ -60,9 +106,33 @@ impl From<StageGenotypes> for Architecture {
     }
 }
 
+impl From<&Genotype> for Architecture {
+    fn from(genotype: &Genotype) -> Self {
+        Self::Darts(genotype.into())
+    }
+}
+
+impl From<&StageGenotypes> for Architecture {
+    fn from(genotypes: &StageGenotypes) -> Self {
+        Self::Darts(genotypes.clone())
+    }
+}
+
+impl From<&Architecture> for Architecture {
+    fn from(architecture: &Architecture) -> Self {
+        architecture.clone()
+    }
+}
+
 impl From<nas_bench_201::Genotype> for Architecture {
     fn from(genotype: nas_bench_201::Genotype) -> Self {
         Self::NasBench201(genotype)
+    }
+}
+
+impl From<&nas_bench_201::Genotype> for Architecture {
+    fn from(genotype: &nas_bench_201::Genotype) -> Self {
+        Self::NasBench201(*genotype)
     }
 }
 

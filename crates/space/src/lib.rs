@@ -51,6 +51,7 @@ mod heads;
 mod op;
 mod plan;
 mod published;
+mod skeleton;
 mod stages;
 
 pub use alphas::{Alphas, CellAlphas};
@@ -65,4 +66,5 @@ pub use plan::{
     CellPlan, ImageShape, NetworkPlan, NetworkSpec, ReductionPosition, StagePlan, Stem, StemPlan,
 };
 pub use published::{PUBLISHED, Published, published};
+pub use skeleton::{PlanView, Skeleton, SkeletonPlan};
 pub use stages::StageGenotypes;

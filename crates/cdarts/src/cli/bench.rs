@@ -98,6 +98,13 @@ const NAMES: &[Name] = &[
         3,
     ),
     name("retrain-step", "A training step of a found network", Work::RetrainStep, [36, 32, 128], 3),
+    name(
+        "nas-bench-201",
+        "The search network of NAS-Bench-201 with cross entropy",
+        Work::NasBench201,
+        [16, 32, 32],
+        5,
+    ),
     name("dense", "A dense 3x3 convolution with norm", Work::Dense, [16, 32, 64], 20),
     name("max-pool-3x3", "Maximum pooling", Work::Operation(Op::MaxPool3x3), [16, 32, 64], 20),
     name("avg-pool-3x3", "Average pooling", Work::Operation(Op::AvgPool3x3), [16, 32, 64], 20),

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use cdarts_space::cost::{self, Cost};
-use cdarts_space::{Architecture, ImageShape, NetworkSpec, ReductionPosition, Stem, nas_bench_201};
+use cdarts_space::cost::Cost;
+use cdarts_space::{Architecture, ImageShape, NetworkSpec, ReductionPosition, Skeleton, Stem, nas_bench_201};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
@@ -99,17 +99,9 @@ impl FromStr for Size {
 #[derive(Debug, Serialize)]
 struct Counted {
     genotype: String,
-    network: Network,
+    network: Skeleton,
     #[serde(flatten)]
     cost: Cost,
-}
-
-/// What the network looks like, but for its genotype.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum Network {
-    Darts(NetworkSpec),
-    NasBench201(nas_bench_201::NetworkSpec),
 }
 
 impl CostArgs {
@@ -125,24 +117,22 @@ impl CostArgs {
         Ok(Exit::Done)
     }
 
-    fn count(&self, architecture: &Architecture) -> Result<(Network, Cost), CliError> {
-        match architecture {
-            Architecture::Darts(genotypes) => {
+    fn count(&self, architecture: &Architecture) -> Result<(Skeleton, Cost), CliError> {
+        let skeleton = match architecture {
+            Architecture::Darts(_) => {
                 let layout = self.layout.unwrap_or(Layout::Cifar);
-                let spec = self.darts_spec(layout).ok_or_else(|| other_space(layout, architecture))?;
-                let affine = layout != Layout::Search;
-                let cost = cost::evaluation_network(&spec.plan()?, genotypes.as_slice(), affine)?;
-                Ok((Network::Darts(spec), cost))
+                Skeleton::Darts(self.darts_spec(layout).ok_or_else(|| other_space(layout, architecture))?)
             }
-            Architecture::NasBench201(genotype) => {
+            Architecture::NasBench201(_) => {
                 if let Some(layout) = self.layout.filter(|&layout| layout != Layout::NasBench201) {
                     return Err(other_space(layout, architecture));
                 }
-                let spec = self.nas_bench_201_spec()?;
-                let cost = nas_bench_201::cost::evaluation_network(&spec.plan()?, genotype, true);
-                Ok((Network::NasBench201(spec), cost))
+                Skeleton::NasBench201(self.nas_bench_201_spec()?)
             }
-        }
+        };
+        let affine = self.layout != Some(Layout::Search);
+        let cost = skeleton.plan()?.evaluation_cost(architecture, affine)?;
+        Ok((skeleton, cost))
     }
 
     /// None for the layout of another space.

@@ -124,7 +124,7 @@ impl EvalArgs {
 
     /// Reads the images in the network's shape. Those of the run itself come out as the run had them.
     fn load(&self, bundle: &Bundle, config: &Config) -> Result<Dataset, CliError> {
-        let image = bundle.model.network.image;
+        let image = bundle.model.network.image();
         let options = LoadOptions {
             size: Some([image.height, image.width]),
             channels: Some(image.channels),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use cdarts_runs::{Manifest, RunFolder, RunsError, atomic};
-use cdarts_space::{Architecture, PUBLISHED, SpaceError, StageGenotypes, nas_bench_201};
+use cdarts_space::{Architecture, PUBLISHED, SpaceError, nas_bench_201};
 use fs_err as fs;
 
 use crate::error::CliError;
@@ -20,17 +20,6 @@ pub struct Given {
 }
 
 impl Given {
-    /// The genotypes, which have to be of the DARTS space.
-    ///
-    /// # Errors
-    /// [`CliError::OtherSpace`]
-    pub fn into_darts(self) -> Result<StageGenotypes, CliError> {
-        match self.architecture {
-            Architecture::Darts(genotypes) => Ok(genotypes),
-            Architecture::NasBench201(_) => Err(self.of_other_space("darts")),
-        }
-    }
-
     /// The error that it is not of the space `expected`.
     pub fn of_other_space(&self, expected: &'static str) -> CliError {
         CliError::OtherSpace { origin: self.origin.clone(), expected, found: self.architecture.space() }
@@ -84,17 +73,16 @@ pub fn of_cycle(path: &Path, cycle: usize) -> Result<Given, CliError> {
 }
 
 /// The genotype that a run was told to train, where it was; a resume needs it again.
-pub fn of_retraining(folder: &RunFolder) -> Result<Option<StageGenotypes>, CliError> {
+pub fn of_retraining(folder: &RunFolder) -> Result<Option<Architecture>, CliError> {
     let path = given_path(folder);
     if !path.is_file() {
         return Ok(None);
     }
-    let given = Given { architecture: of_file(&path)?, origin: path.display().to_string(), run: None };
-    given.into_darts().map(Some)
+    of_file(&path).map(Some)
 }
 
 /// Keeps the genotype that a run trains in its folder.
-pub fn keep(folder: &RunFolder, genotype: &StageGenotypes) -> Result<(), RunsError> {
+pub fn keep(folder: &RunFolder, genotype: &Architecture) -> Result<(), RunsError> {
     atomic::write(&given_path(folder), (genotype.to_json() + "\n").as_bytes())
 }
 
@@ -176,20 +164,14 @@ mod tests {
     }
 
     #[test]
-    fn a_cell_of_another_space_is_no_genotype_of_darts() {
-        assert!(read("darts-v1").unwrap().into_darts().is_ok());
-        let refused = read("nas-bench-201-cell-1").unwrap().into_darts().unwrap_err();
-        assert!(matches!(refused, CliError::OtherSpace { expected: "darts", found: "nas-bench-201", .. }));
-    }
-
-    #[test]
     fn a_file_of_stages_gives_one_genotype_a_stage() {
         let stages =
             ["darts-v1", "darts-v2", "pdarts"].map(|name| cdarts_space::published(name).unwrap().clone());
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("genotypes.json");
         fs::write(&file, cdarts_space::stages_to_json(&stages)).unwrap();
-        assert_eq!(read(file.to_str().unwrap()).unwrap().into_darts().unwrap().as_slice(), stages);
+        let read = read(file.to_str().unwrap()).unwrap().architecture;
+        assert_eq!(read.as_darts().unwrap().as_slice(), stages);
     }
 
     #[test]

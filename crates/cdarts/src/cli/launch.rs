@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use cdarts_runs::{Manifest, RunFolder};
-use cdarts_search::{Circumstances, Config, Ending, Ingredients, Outcome, Run, bundle};
-use cdarts_space::StageGenotypes;
+use cdarts_search::config::Space;
+use cdarts_search::scoreboard::{self, Score};
+use cdarts_search::{Circumstances, Config, Ending, Ingredients, Outcome, Run, SearchError, bundle};
+use cdarts_space::Architecture;
+use fs_err as fs;
 
-use super::genotype;
 use super::options::{ConfigOptions, RunOptions, load, load_again, load_options, settle_data};
+use super::{genotype, table};
 use crate::error::{CliError, quoted};
 use crate::exit::Exit;
 use crate::interrupt::Interrupt;
@@ -18,19 +21,42 @@ use crate::terminal::{self, HINT, WARNING};
 /// Where runs go.
 const RUNS: &str = "runs";
 
-/// Does what the options say; `genotype` is the one to train, none to search for one.
+/// Does what the options say; `genotype` is the one to train, none to search for one. `table` is read after the end.
 ///
 /// # Errors
 /// Whatever ends it early.
-pub fn run(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit, CliError> {
+pub fn run(
+    options: &RunOptions,
+    genotype: Option<Architecture>,
+    table: Option<&Path>,
+) -> Result<Exit, CliError> {
     match &options.resume {
-        Some(path) => resume(options, path),
-        None => begin(options, genotype),
+        Some(path) => resume(options, path, table),
+        None => begin(options, genotype, table),
     }
 }
 
-fn begin(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit, CliError> {
+/// Refuses, before long work starts, a table that cannot be consulted after it.
+fn check_table(config: &Config, table: Option<&Path>) -> Result<(), CliError> {
+    let Some(path) = table else { return Ok(()) };
+    if config.search.space != Space::NasBench201 {
+        return Err(CliError::Search(SearchError::ConfigValue {
+            key: "search.space".to_owned(),
+            found: "\"darts\"".to_owned(),
+            expected: "\"nas-bench-201\" where there is a --table".to_owned(),
+        }));
+    }
+    fs::metadata(path)?;
+    Ok(())
+}
+
+fn begin(
+    options: &RunOptions,
+    genotype: Option<Architecture>,
+    table: Option<&Path>,
+) -> Result<Exit, CliError> {
     let mut config = options.config.resolve()?;
+    check_table(&config, table)?;
     settle_data(&mut config.data, options.data.as_deref(), options.skip_broken)?;
     let name = options.device.as_deref().unwrap_or("cpu");
     let device = cdarts_search::device(name)?;
@@ -56,7 +82,7 @@ fn begin(options: &RunOptions, genotype: Option<StageGenotypes>) -> Result<Exit,
         }
         Ok(folder)
     })?;
-    follow(options, run, interrupt)
+    follow(options, run, interrupt, table)
 }
 
 fn command_line() -> Vec<String> {
@@ -80,12 +106,17 @@ fn preview(
     Ok(Exit::Done)
 }
 
-fn resume(options: &RunOptions, path: &Path) -> Result<Exit, CliError> {
+fn resume(options: &RunOptions, path: &Path, table: Option<&Path>) -> Result<Exit, CliError> {
     let view = RunFolder::view(path)?;
     let manifest = Manifest::load(&view.manifest_path())?;
     let mut config = own_configuration(&view)?;
     refuse_other_configuration(options, &view, &config, manifest.seed)?;
-    if let Some(outcome) = finished(&view)? {
+    check_table(&config, table)?;
+    if let Some(mut outcome) = finished(&view)? {
+        if let (Some(path), None) = (table, &outcome.table) {
+            let found = scoreboard::standings(&outcome.genotype, &table::read(path)?)?;
+            outcome.table = found.map(|found| Score { found, ..Score::default() });
+        }
         terminal::label(HINT, "note", "this run is complete; nothing is left to do");
         return show_outcome(options, &outcome);
     }
@@ -102,7 +133,7 @@ fn resume(options: &RunOptions, path: &Path) -> Result<Exit, CliError> {
     for warning in warnings {
         terminal::label(WARNING, "warning", &format!("{warning}; going on from the checkpoint before it"));
     }
-    follow(options, run, interrupt)
+    follow(options, run, interrupt, table)
 }
 
 /// The configuration that a run's folder holds.
@@ -174,14 +205,30 @@ fn finished(run: &RunFolder) -> Result<Option<Outcome>, CliError> {
     Ok(outcome.map(|outcome| Outcome { run_dir, ..outcome }))
 }
 
-fn follow(options: &RunOptions, mut run: Run, interrupt: Interrupt) -> Result<Exit, CliError> {
+fn follow(
+    options: &RunOptions,
+    mut run: Run,
+    interrupt: Interrupt,
+    table: Option<&Path>,
+) -> Result<Exit, CliError> {
     let path = run.folder().path().to_owned();
     let mut follower = Follower::new(options.progress, interrupt);
     follower.introduce(&run.overview(), &path);
     let ending = run.work(&mut follower);
     follower.clear();
     match ending? {
-        Ending::Done(outcome) => show_outcome(options, &outcome),
+        Ending::Done(outcome) => {
+            let outcome = match table {
+                Some(path) => {
+                    let wanted = format!("cell {}", outcome.genotype);
+                    let consulted = run.consult(outcome, &table::read(path)?, &mut follower)?;
+                    follower.clear();
+                    consulted.ok_or_else(|| CliError::NotInTable { path: path.to_owned(), wanted })?
+                }
+                None => outcome,
+            };
+            show_outcome(options, &outcome)
+        }
         Ending::Stopped(position) => {
             terminal::tell(&format!(
                 "stopped and saved before step {} of {}\ngo on with: cdarts search --resume {}",

@@ -125,7 +125,7 @@ impl PredictArgs {
 
     /// Names the pictures `paths`.
     fn name(&self, bundle: &Bundle, paths: &[PathBuf], said: &mut Predictions) -> Result<(), CliError> {
-        let image = bundle.model.network.image;
+        let image = bundle.model.network.image();
         let shape = ImageShape { channels: image.channels, height: image.height, width: image.width };
         let Pictures { images, paths, failed } = read_pictures(paths, shape)?;
         failed.iter().for_each(|(path, error)| said.fail(path, error));

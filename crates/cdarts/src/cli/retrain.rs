@@ -18,6 +18,7 @@ Examples:
   cdarts retrain cdarts-cifar
   cdarts retrain runs/2026-11-24-digits-s1 --seed 2
   cdarts retrain darts-v2 --config configs/darts-cifar10.toml --data cifar-10-batches-bin/
+  cdarts retrain nas-bench-201-cell-1 --config configs/nas-bench-201.toml --data cifar-10-batches-bin/
   cdarts retrain genotype.txt --set retrain.epochs=50 --set retrain.init_channels=24
   cdarts retrain --resume runs/2026-11-24-digits-s1-2
 
@@ -33,8 +34,8 @@ pub struct RetrainArgs {
 
 impl RetrainArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
-        let read = |text| genotype::read(text)?.into_darts();
+        let read = |text| Ok::<_, CliError>(genotype::read(text)?.architecture);
         let genotype = self.genotype.as_deref().map(read).transpose()?;
-        launch::run(&self.options, genotype)
+        launch::run(&self.options, genotype, None)
     }
 }

@@ -1,5 +1,7 @@
 //! `cdarts search`.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::launch;
@@ -19,6 +21,7 @@ Examples:
   cdarts search --data photos/ --set data.size=32
   cdarts search --config configs/darts-cifar10-quick.toml --data cifar-10-batches-bin/ --seed 2
   cdarts search --set search.cycles=8 --set search.distance=kl --dry-run
+  cdarts search --config configs/nas-bench-201-quick.toml --data cifar-10-batches-bin/ --table nas-bench-201.csv
   cdarts search --resume runs/2026-11-24-digits-s1
   cdarts search --json > result.json
 
@@ -26,10 +29,14 @@ Examples:
 pub struct SearchArgs {
     #[command(flatten)]
     options: RunOptions,
+
+    /// Table of NAS-Bench-201's accuracies to look the found cell up in; read after the search has ended
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
 }
 
 impl SearchArgs {
     pub fn run(&self) -> Result<Exit, CliError> {
-        launch::run(&self.options, None)
+        launch::run(&self.options, None, self.table.as_deref())
     }
 }

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use cdarts_runs::{Manifest, RunFolder};
+use cdarts_search::config::Space;
 use cdarts_search::{Preset, bundle};
-use cdarts_space::cost::{self, Cost};
 use cdarts_space::drawing::{self, Picture};
-use cdarts_space::{Architecture, ImageShape, NetworkPlan, StageGenotypes, nas_bench_201};
+use cdarts_space::{Architecture, ImageShape, Skeleton};
 use clap::Args;
 
 use super::{genotype, launch};
@@ -139,42 +139,39 @@ fn write(path: Option<&Path>, pictures: &[Picture], draw: fn(Picture) -> String)
 }
 
 fn described(given: &genotype::Given) -> Result<String, CliError> {
-    let (cost, network) = match &given.architecture {
-        Architecture::Darts(genotypes) => darts_cost(genotypes, given.run.as_deref())?,
-        Architecture::NasBench201(genotype) => {
-            let plan = nas_bench_201::NetworkSpec::published(10).plan()?;
-            let cost = nas_bench_201::cost::evaluation_network(&plan, genotype, true);
-            (cost, "16 channels, 15 cells, CIFAR-10")
-        }
+    let skeleton = match &given.run {
+        Some(run) => found_network(run)?,
+        None => published_network(&given.architecture),
     };
+    let network = match &given.run {
+        Some(_) => "the run's found network".to_owned(),
+        None => format!("{} channels, {} cells, CIFAR-10", skeleton.init_channels(), skeleton.cells()),
+    };
+    let cost = skeleton.plan()?.evaluation_cost(&given.architecture, true)?;
     Ok([
         given.origin.clone(),
         String::new(),
         summary::cells(&given.architecture),
-        row("network", network),
+        row("network", &network),
         row("parameters", &count(cost.params)),
         row("multiply-adds", &format!("{} an image", count(cost.macs))),
     ]
     .join("\n"))
 }
 
-fn darts_cost(genotypes: &StageGenotypes, run: Option<&Path>) -> Result<(Cost, &'static str), CliError> {
-    let (plan, network) = match run {
-        Some(run) => (found_network(run)?, "the run's found network"),
-        None => (published_network()?, "36 channels, 20 cells, CIFAR-10"),
-    };
-    Ok((cost::evaluation_network(&plan, genotypes.as_slice(), true)?, network))
-}
-
-fn found_network(run: &Path) -> Result<NetworkPlan, CliError> {
+fn found_network(run: &Path) -> Result<Skeleton, CliError> {
     let folder = RunFolder::view(run)?;
     let data = Manifest::load(&folder.manifest_path())?.data;
     let [channels, height, width] = data.shape;
     let config = launch::own_configuration(&folder)?;
-    Ok(config.retrain_spec(ImageShape { channels, height, width }, data.classes.len()).plan()?)
+    Ok(config.retrain_spec(ImageShape { channels, height, width }, data.classes.len()))
 }
 
-fn published_network() -> Result<NetworkPlan, CliError> {
+fn published_network(architecture: &Architecture) -> Skeleton {
+    let space = match architecture {
+        Architecture::Darts(_) => Space::Darts,
+        Architecture::NasBench201(_) => Space::NasBench201,
+    };
     let image = ImageShape { channels: 3, height: 32, width: 32 };
-    Ok(Preset::Official.config().retrain_spec(image, 10).plan()?)
+    Preset::Official.config_for(space).retrain_spec(image, 10)
 }

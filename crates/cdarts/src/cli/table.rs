@@ -1,6 +1,6 @@
 //! `cdarts table`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use cdarts_space::Architecture;
 use cdarts_space::nas_bench_201::{Best, Genotype, Standing, Table};
@@ -104,13 +104,21 @@ impl TableArgs {
 
 impl TableOptions {
     fn read(&self) -> Result<Table, CliError> {
-        let csv = fs::read(&self.table)?;
-        Table::parse(csv).map_err(|reason| CliError::BadTable { path: self.table.clone(), reason })
+        read(&self.table)
     }
 
     fn print(&self, answer: &impl Serialize, text: impl FnOnce() -> String) -> Result<String, CliError> {
         if self.json { Ok(serde_json::to_string_pretty(answer)?) } else { Ok(text()) }
     }
+}
+
+/// Reads a table.
+///
+/// # Errors
+/// [`CliError::Io`] for a file that cannot be read, [`CliError::BadTable`] for one that is no table.
+pub fn read(path: &Path) -> Result<Table, CliError> {
+    let csv = fs::read(path)?;
+    Table::parse(csv).map_err(|reason| CliError::BadTable { path: path.to_owned(), reason })
 }
 
 /// What there is to say of each column, in the order of the table.

@@ -5,11 +5,12 @@ use serde_json::Value;
 use crate::invoke::Workplace;
 
 /// Names with the smallest channels and size that they take.
-const NAMES: [(&str, usize, usize); 12] = [
+const NAMES: [(&str, usize, usize); 13] = [
     ("cell", 1, 1),
     ("supernet", 1, 8),
     ("joint-step", 1, 8),
     ("retrain-step", 1, 8),
+    ("nas-bench-201", 1, 8),
     ("dense", 1, 1),
     ("max-pool-3x3", 1, 1),
     ("avg-pool-3x3", 1, 1),

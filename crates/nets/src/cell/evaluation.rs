@@ -47,13 +47,26 @@ impl DropPath {
 
     /// # Shapes
     /// `[n, c, h, w]` → `[n, c, h, w]`, each image times 0 or 1 / (1 - probability)
-    fn apply(&mut self, x: Tensor<4>) -> Tensor<4> {
+    pub(crate) fn apply(&mut self, x: Tensor<4>) -> Tensor<4> {
         if self.probability <= 0.0 {
             return x;
         }
         let n = x.dims()[0];
         let mask = Tensor::from_data(TensorData::new(self.draw(n), [n, 1, 1, 1]), &x.device());
         x.mul(mask)
+    }
+
+    /// What the outputs of `ops` are multiplied by, `[ops, n]`; nothing where all of them stay.
+    pub(crate) fn multipliers<'a>(
+        &mut self,
+        ops: impl IntoIterator<Item = &'a Operation>,
+        n: usize,
+    ) -> Option<Vec<f32>> {
+        if self.probability <= 0.0 {
+            return None;
+        }
+        let row = |op: &Operation| if op.is_identity() { vec![1.0; n] } else { self.draw(n) };
+        Some(ops.into_iter().flat_map(row).collect())
     }
 
     /// What each of `n` images is multiplied by.
@@ -122,7 +135,7 @@ impl EvalCell {
         State::Plain(self.forward_plain(states, drop_path))
     }
 
-    fn fused(&self, state: &Blocked, drop_path: Option<&mut DropPath>) -> FusedCell<'_> {
+    fn fused(&self, state: &Blocked, drop_path: Option<&mut DropPath>) -> FusedCell<'_, plan::CellPlan> {
         let (n, size) = state.extent();
         let edge =
             |node: usize, source: usize, kind: usize| plan::Edge { node, source, op: plan::Op::ALL[kind] };
@@ -135,13 +148,11 @@ impl EvalCell {
         let ops = || self.nodes.iter().flat_map(|node| &node.ops);
         let (weights, norms): (Vec<_>, Vec<_>) = ops().map(Operation::parts).unzip();
         FusedCell {
-            plan: sound(plan::CellPlan::with_edges(self.channels, size, self.reduces, &edges, self.affine)),
+            kernel: sound(plan::CellPlan::with_edges(self.channels, size, self.reduces, &edges, self.affine)),
             weights: weights.concat(),
             norms: norms.concat(),
             mixing: None,
-            drop: drop_path.filter(|drop_path| drop_path.probability > 0.0).map(|drop_path| {
-                ops().flat_map(|op| if op.is_identity() { vec![1.0; n] } else { drop_path.draw(n) }).collect()
-            }),
+            drop: drop_path.and_then(|drop_path| drop_path.multipliers(ops(), n)),
         }
     }
 

@@ -63,10 +63,10 @@ impl SearchCell {
         State::Plain(self.forward_plain(states, mixing))
     }
 
-    fn fused(&self, state: &Blocked, mixing: &Tensor<2>) -> FusedCell<'_> {
+    fn fused(&self, state: &Blocked, mixing: &Tensor<2>) -> FusedCell<'_, CellPlan> {
         let (weights, norms): (Vec<_>, Vec<_>) = self.edges.iter().map(MixedOp::parts).unzip();
         FusedCell {
-            plan: sound(CellPlan::search(self.channels, state.extent().1, self.reduces)),
+            kernel: sound(CellPlan::search(self.channels, state.extent().1, self.reduces)),
             weights: weights.concat(),
             norms: norms.concat(),
             mixing: Some(mixing.clone()),

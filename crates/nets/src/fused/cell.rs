@@ -1,141 +1,289 @@
 //! A whole cell as one operation: every edge, every operation, the sums at the nodes.
 
 use burn::tensor::Tensor;
-use cdarts_kernels::plan::CellPlan;
-use cdarts_kernels::{Affine, Buffer, CellGrads, CellInput, Channels, LANES, RunningStats};
+use cdarts_kernels::{
+    Affine, BatchStats, CellGrads, CellInput, CellSaved, Channels, KernelError, LANES, RunningStats,
+    nas_bench_201, plan,
+};
 
 use super::flat::flat;
-use super::operation::{Forward, Way, apply, constant, host, nothing, parent};
+use super::operation::{Forward, Host, Values, Way, apply, constant, host, nothing, parent};
 use super::{Blocked, WORKSPACE, sound};
 use crate::norm::BatchNorm;
 
-/// What a cell is made of, in the kernels' order.
-pub(crate) struct FusedCell<'a> {
+/// What a cell is made of, in the order of its kernel.
+pub(crate) struct FusedCell<'a, K> {
     /// Edges and operations.
-    pub plan: CellPlan,
+    pub kernel: K,
     /// Convolutions' weights.
     pub weights: Vec<Tensor<4>>,
     /// Batch norms.
     pub norms: Vec<&'a BatchNorm>,
-    /// `[14, 8]`, in a search cell.
+    /// `[edges, operations]`, in a search cell.
     pub mixing: Option<Tensor<2>>,
     /// `[edges, n]`: what drop path multiplies an edge by.
     pub drop: Option<Vec<f32>>,
 }
 
-/// The cell on its two pre-processed inputs; nothing where a norm would be over one value.
-///
-/// # Shapes
-/// two of `[n, c/8, h, w, 8]` → `[n, 4 · c/8, h', w', 8]`
-pub(crate) fn run_cell(cell: FusedCell<'_>, [s0, s1]: [Blocked; 2]) -> Option<Blocked> {
-    let FusedCell { plan, weights, norms, mixing, drop } = cell;
-    let (n, _) = s0.extent();
-    let [h, w] = plan.output_size();
-    let channels = Channels { groups: 4, per_group: plan.channels() };
-    let shape = [n, channels.blocks(), h, w, LANES];
-    let affine = plan.affine();
-    let weights = if weights.is_empty() { None } else { Some(flat(weights)) };
-    if !s0.tensor.device().is_autodiff() {
-        let output = infer(&plan, n, [s0, s1], weights, &norms, mixing);
-        return Some(Blocked { tensor: constant(output, shape), channels });
-    }
-    if n * h * w == 1 {
-        return None;
-    }
-    let gains = |which: usize| {
-        let tensors = norms.iter().filter_map(|norm| norm.affine_tensors());
-        let tensors: Vec<Tensor<1>> =
-            tensors.map(|[gain, bias]| if which == 0 { gain } else { bias }).collect();
-        if tensors.is_empty() { nothing() } else { parent(Tensor::cat(tensors, 0)) }
-    };
-    let mixed = mixing.is_some();
-    let parents = [
-        parent(s0.tensor),
-        parent(s1.tensor),
-        weights.map_or_else(nothing, parent),
-        mixing.map_or_else(nothing, parent),
-        gains(0),
-        gains(1),
-    ];
-    let tensor = apply(parents, shape, |parents| {
-        let arguments = Arguments { n, parents, affine, mixed, drop };
-        let mut output = WORKSPACE.take(plan.output_len(n));
-        let saved = sound(plan.forward(&WORKSPACE, &arguments.input(), &mut output));
-        let (stats, c) = (saved.stats(), plan.channels());
-        for (index, norm) in norms.iter().enumerate() {
-            let own = index * c..(index + 1) * c;
-            norm.record(&stats.mean[own.clone()], &stats.var[own]);
-        }
-        let back = move |Way { output, grad, .. }: Way<'_, 6>| {
-            let [s0, s1, rest @ ..] = arguments.parents.each_ref().map(|parent| parent.values().len());
-            let [mut s0, mut s1] = [s0, s1].map(|len| WORKSPACE.take(len));
-            let mut rest = rest.map(|len| vec![0.0; len]);
-            let [weights, mix, gain, bias] = &mut rest;
-            let grads = CellGrads {
-                s0: &mut s0,
-                s1: &mut s1,
-                weights,
-                affine: affine.then_some([&mut gain[..], &mut bias[..]]),
-                mix: mixed.then_some(&mut mix[..]),
-            };
-            sound(plan.backward(&WORKSPACE, &arguments.input(), output, saved, grad, grads));
-            let [weights, mix, gain, bias] = rest.map(|values| Some(values.into()));
-            [Some(s0.into()), Some(s1.into()), weights, mix, gain, bias]
-        };
-        Forward { output: output.into(), keeps_output: true, back: Box::new(back) }
-    });
-    Some(Blocked { tensor, channels })
+/// A cell of one of the search spaces, ready to run.
+pub(crate) trait CellKernel: Send + 'static {
+    /// What the way back needs of the way there.
+    type Saved: Send + 'static;
+
+    /// Whether the way back reads the output.
+    const KEEPS_OUTPUT: bool;
+
+    /// Channels, height and width of the output.
+    fn output(&self) -> (Channels, [usize; 2]);
+
+    /// Channels of a batch norm.
+    fn channels(&self) -> usize;
+
+    /// Whether batch norms are affine.
+    fn affine(&self) -> bool;
+
+    fn forward(&self, given: &Arguments, output: &mut [f32]) -> Result<Self::Saved, KernelError>;
+
+    fn infer(
+        &self,
+        given: &Arguments,
+        running: RunningStats<'_>,
+        output: &mut [f32],
+    ) -> Result<(), KernelError>;
+
+    /// Fills the gradients of all arguments, in their order.
+    fn backward(
+        &self,
+        given: &Arguments,
+        output: &[f32],
+        saved: Self::Saved,
+        grad: &[f32],
+        grads: [&mut [f32]; ARGUMENTS],
+    ) -> Result<(), KernelError>;
+
+    /// Statistics of the batch, norm by norm.
+    fn stats(saved: &Self::Saved) -> BatchStats;
 }
 
-struct Arguments {
+/// Two inputs, weights, mixing weights, gains, biases; empty where a cell has less.
+const ARGUMENTS: usize = 6;
+
+/// What a cell computes with.
+pub(crate) struct Arguments {
     n: usize,
-    parents: [super::operation::Host; 6],
+    values: [Host; ARGUMENTS],
     affine: bool,
     mixed: bool,
     drop: Option<Vec<f32>>,
 }
 
 impl Arguments {
-    fn input(&self) -> CellInput<'_> {
-        let [s0, s1, weights, mix, gain, bias] = self.parents.each_ref().map(|parent| parent.values());
-        CellInput {
-            n: self.n,
-            s0,
-            s1,
-            weights,
-            affine: self.affine.then_some(Affine { gain, bias }),
-            mix: self.mixed.then_some(mix),
-            drop: self.drop.as_deref(),
-        }
+    fn affine(&self) -> Option<Affine<'_>> {
+        let [_, _, _, _, gain, bias] = self.values.each_ref().map(Host::values);
+        self.affine.then_some(Affine { gain, bias })
+    }
+
+    fn mix(&self) -> Option<&[f32]> {
+        self.mixed.then(|| self.values[3].values())
     }
 }
 
-fn infer(
-    plan: &CellPlan,
-    n: usize,
-    [s0, s1]: [Blocked; 2],
-    weights: Option<Tensor<1>>,
-    norms: &[&BatchNorm],
-    mixing: Option<Tensor<2>>,
-) -> Buffer {
-    let (s0, s1) = (host(s0.tensor), host(s1.tensor));
-    let (weights, mixing) = (weights.map(host), mixing.map(host));
-    let gains: Vec<[Vec<f32>; 2]> = norms.iter().filter_map(|norm| norm.affine_values()).collect();
-    let [gain, bias] =
-        [0, 1].map(|which| gains.iter().flat_map(|pair| pair[which].clone()).collect::<Vec<f32>>());
-    let running: Vec<(Vec<f32>, Vec<f32>)> = norms.iter().map(|norm| norm.running_values()).collect();
-    let mean: Vec<f32> = running.iter().flat_map(|(mean, _)| mean.clone()).collect();
-    let var: Vec<f32> = running.iter().flat_map(|(_, var)| var.clone()).collect();
-    let input = CellInput {
-        n,
-        s0: s0.values(),
-        s1: s1.values(),
-        weights: weights.as_ref().map_or(&[], |weights| weights.values()),
-        affine: plan.affine().then_some(Affine { gain: &gain, bias: &bias }),
-        mix: mixing.as_ref().map(|mixing| mixing.values()),
-        drop: None,
-    };
-    let mut output = WORKSPACE.take(plan.output_len(n));
-    sound(plan.infer(&WORKSPACE, &input, RunningStats { mean: &mean, var: &var }, &mut output));
-    output
+/// The cell on its inputs, of which there are one or two; nothing where a norm would be over one value.
+///
+/// # Shapes
+/// each of `[n, c/8, h, w, 8]` → the kernel's output, `[n, c'/8, h', w', 8]`
+pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
+    cell: FusedCell<'_, K>,
+    inputs: [Blocked; INPUTS],
+) -> Option<Blocked> {
+    let FusedCell { kernel, weights, norms, mixing, drop } = cell;
+    let (n, _) = inputs[0].extent();
+    let training = inputs[0].tensor.device().is_autodiff();
+    let (channels, [h, w]) = kernel.output();
+    if training && n * h * w == 1 {
+        return None;
+    }
+    let (affine, mixed) = (kernel.affine(), mixing.is_some());
+    let mut inputs = inputs.into_iter().map(|input| input.tensor);
+    let (first, second) = (inputs.next(), inputs.next());
+    let weights = (!weights.is_empty()).then(|| flat(weights));
+    let [gain, bias] = gains(&norms);
+    let shape = [n, channels.blocks(), h, w, LANES];
+    let len = shape.iter().product();
+    if !training {
+        let values = [
+            on_host(first),
+            on_host(second),
+            on_host(weights),
+            on_host(mixing),
+            on_host(gain),
+            on_host(bias),
+        ];
+        let (mean, var) = running(&norms);
+        let mut output = WORKSPACE.take(len);
+        let running = RunningStats { mean: &mean, var: &var };
+        sound(kernel.infer(&Arguments { n, values, affine, mixed, drop }, running, &mut output));
+        return Some(Blocked { tensor: constant(output, shape), channels });
+    }
+    let parents = [
+        first.map_or_else(nothing, parent),
+        second.map_or_else(nothing, parent),
+        weights.map_or_else(nothing, parent),
+        mixing.map_or_else(nothing, parent),
+        gain.map_or_else(nothing, parent),
+        bias.map_or_else(nothing, parent),
+    ];
+    let tensor = apply(parents, shape, |values| {
+        let given = Arguments { n, values, affine, mixed, drop };
+        let mut output = WORKSPACE.take(len);
+        let saved = sound(kernel.forward(&given, &mut output));
+        record(&norms, &K::stats(&saved), kernel.channels());
+        let back = move |Way { output, grad, .. }: Way<'_, ARGUMENTS>| {
+            let [first, second, rest @ ..] = given.values.each_ref().map(|value| value.values().len());
+            let [mut first, mut second] = [first, second].map(|len| WORKSPACE.take(len));
+            let [mut weights, mut mix, mut gain, mut bias] = rest.map(|len| vec![0.0; len]);
+            let grads = [&mut first[..], &mut second[..], &mut weights, &mut mix, &mut gain, &mut bias];
+            sound(kernel.backward(&given, output, saved, grad, grads));
+            let [first, second] = [first, second].map(|grads| Some(Values::from(grads)));
+            let [weights, mix, gain, bias] =
+                [weights, mix, gain, bias].map(|grads| Some(Values::from(grads)));
+            [first, second, weights, mix, gain, bias]
+        };
+        Forward { output: output.into(), keeps_output: K::KEEPS_OUTPUT, back: Box::new(back) }
+    });
+    Some(Blocked { tensor, channels })
+}
+
+fn on_host<const D: usize>(tensor: Option<Tensor<D>>) -> Host {
+    tensor.map_or_else(Host::empty, host)
+}
+
+/// Gains and biases of all norms that have them, one behind the other.
+fn gains(norms: &[&BatchNorm]) -> [Option<Tensor<1>>; 2] {
+    let pairs: Vec<[Tensor<1>; 2]> = norms.iter().filter_map(|norm| norm.affine_tensors()).collect();
+    [0, 1].map(|which| {
+        let tensors: Vec<Tensor<1>> = pairs.iter().map(|pair| pair[which].clone()).collect();
+        (!tensors.is_empty()).then(|| Tensor::cat(tensors, 0))
+    })
+}
+
+/// Running means and variances of all norms.
+fn running(norms: &[&BatchNorm]) -> (Vec<f32>, Vec<f32>) {
+    let (means, variances): (Vec<_>, Vec<_>) = norms.iter().map(|norm| norm.running_values()).unzip();
+    (means.concat(), variances.concat())
+}
+
+fn record(norms: &[&BatchNorm], stats: &BatchStats, channels: usize) {
+    for (index, norm) in norms.iter().enumerate() {
+        let own = index * channels..(index + 1) * channels;
+        norm.record(&stats.mean[own.clone()], &stats.var[own]);
+    }
+}
+
+fn darts_input(given: &Arguments) -> CellInput<'_> {
+    let [s0, s1, weights, ..] = given.values.each_ref().map(Host::values);
+    let (affine, mix, drop) = (given.affine(), given.mix(), given.drop.as_deref());
+    CellInput { n: given.n, s0, s1, weights, affine, mix, drop }
+}
+
+impl CellKernel for plan::CellPlan {
+    type Saved = CellSaved;
+
+    const KEEPS_OUTPUT: bool = true;
+
+    fn output(&self) -> (Channels, [usize; 2]) {
+        (Channels { groups: 4, per_group: self.channels() }, self.output_size())
+    }
+
+    fn channels(&self) -> usize {
+        self.channels()
+    }
+
+    fn affine(&self) -> bool {
+        self.affine()
+    }
+
+    fn forward(&self, given: &Arguments, output: &mut [f32]) -> Result<CellSaved, KernelError> {
+        self.forward(&WORKSPACE, &darts_input(given), output)
+    }
+
+    fn infer(
+        &self,
+        given: &Arguments,
+        running: RunningStats<'_>,
+        output: &mut [f32],
+    ) -> Result<(), KernelError> {
+        self.infer(&WORKSPACE, &darts_input(given), running, output)
+    }
+
+    fn backward(
+        &self,
+        given: &Arguments,
+        output: &[f32],
+        saved: CellSaved,
+        grad: &[f32],
+        [s0, s1, weights, mix, gain, bias]: [&mut [f32]; ARGUMENTS],
+    ) -> Result<(), KernelError> {
+        let affine = given.affine.then_some([gain, bias]);
+        let grads = CellGrads { s0, s1, weights, affine, mix: given.mixed.then_some(mix) };
+        self.backward(&WORKSPACE, &darts_input(given), output, saved, grad, grads)
+    }
+
+    fn stats(saved: &CellSaved) -> BatchStats {
+        saved.stats()
+    }
+}
+
+fn nas_bench_201_input(given: &Arguments) -> nas_bench_201::CellInput<'_> {
+    let [x, _, weights, ..] = given.values.each_ref().map(Host::values);
+    let (affine, mix, drop) = (given.affine(), given.mix(), given.drop.as_deref());
+    nas_bench_201::CellInput { n: given.n, x, weights, affine, mix, drop }
+}
+
+impl CellKernel for nas_bench_201::CellPlan {
+    type Saved = nas_bench_201::CellSaved;
+
+    const KEEPS_OUTPUT: bool = false;
+
+    fn output(&self) -> (Channels, [usize; 2]) {
+        (Channels::new(self.channels()), self.size())
+    }
+
+    fn channels(&self) -> usize {
+        self.channels()
+    }
+
+    fn affine(&self) -> bool {
+        self.affine()
+    }
+
+    fn forward(&self, given: &Arguments, output: &mut [f32]) -> Result<Self::Saved, KernelError> {
+        self.forward(&WORKSPACE, &nas_bench_201_input(given), output)
+    }
+
+    fn infer(
+        &self,
+        given: &Arguments,
+        running: RunningStats<'_>,
+        output: &mut [f32],
+    ) -> Result<(), KernelError> {
+        self.infer(&WORKSPACE, &nas_bench_201_input(given), running, output)
+    }
+
+    fn backward(
+        &self,
+        given: &Arguments,
+        _: &[f32],
+        saved: Self::Saved,
+        grad: &[f32],
+        [x, _, weights, mix, gain, bias]: [&mut [f32]; ARGUMENTS],
+    ) -> Result<(), KernelError> {
+        let affine = given.affine.then_some([gain, bias]);
+        let grads = nas_bench_201::CellGrads { x, weights, affine, mix: given.mixed.then_some(mix) };
+        self.backward(&WORKSPACE, &nas_bench_201_input(given), saved, grad, grads)
+    }
+
+    fn stats(saved: &Self::Saved) -> BatchStats {
+        saved.stats()
+    }
 }

@@ -61,6 +61,14 @@ pub struct Blocked {
 }
 
 impl State {
+    /// The same values, through which no gradient flows back.
+    pub fn detach(self) -> Self {
+        match self {
+            Self::Plain(x) => Self::Plain(x.detach()),
+            Self::Blocked(x) => Self::Blocked(Blocked { tensor: x.tensor.detach(), ..x }),
+        }
+    }
+
     /// Moves `x` into the kernels' layout where its device is the CPU and its values have the kernels' precision,
     /// except [`on_stock_operations`].
     pub fn new(x: Tensor<4>) -> Self {

@@ -81,6 +81,11 @@ pub(super) struct Forward<const N: usize> {
 pub(super) struct Host(FlexTensor);
 
 impl Host {
+    /// No values.
+    pub fn empty() -> Self {
+        Self(FlexTensor::from_data(TensorData::new(Vec::<f32>::new(), [0])))
+    }
+
     /// Its values.
     pub fn values(&self) -> &[f32] {
         // Every tensor here is contiguous and of 32-bit floats by construction.

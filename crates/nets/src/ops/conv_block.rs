@@ -4,11 +4,11 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation::relu};
 
 use crate::conv::{Conv, ConvShape};
-use crate::fused::{ConvKind, State, norm_conv};
+use crate::fused::{State, norm_conv};
 use crate::init::Initialiser;
 use crate::norm::BatchNorm;
 
-/// ReLU, 1×1 convolution, batch norm: brings a cell's input to the cell's number of channels.
+/// ReLU, convolution, batch norm.
 #[derive(Module, Debug)]
 pub struct ReluConvNorm {
     conv: Conv,
@@ -16,19 +16,25 @@ pub struct ReluConvNorm {
 }
 
 impl ReluConvNorm {
-    /// From `in_channels` to `out_channels`.
+    /// A 1×1 convolution from `in_channels` to `out_channels`: brings a cell's input to the cell's number of channels.
     pub fn new(in_channels: usize, out_channels: usize, affine: bool, init: &mut Initialiser) -> Self {
-        Self {
-            conv: Conv::new(ConvShape::pointwise(in_channels, out_channels, 1), init),
-            norm: BatchNorm::new(out_channels, affine, init),
-        }
+        Self::of_shape(ConvShape::pointwise(in_channels, out_channels, 1), affine, init)
+    }
+
+    /// A convolution of the given shape.
+    pub fn of_shape(shape: ConvShape, affine: bool, init: &mut Initialiser) -> Self {
+        Self { conv: Conv::new(shape, init), norm: BatchNorm::new(shape.out_channels, affine, init) }
+    }
+
+    pub(crate) fn parts(&self) -> (Tensor<4>, &BatchNorm) {
+        (self.conv.weight(), &self.norm)
     }
 
     /// # Shapes
-    /// `[n, in, h, w]` → `[n, out, h, w]`
+    /// `[n, in, h, w]` → `[n, out, h', w']`
     pub fn forward(&self, x: State) -> State {
         if let State::Blocked(x) = &x
-            && let Some(y) = norm_conv(x, ConvKind::Pointwise, vec![self.conv.weight()], &self.norm)
+            && let Some(y) = norm_conv(x, self.conv.kind_behind_relu(), vec![self.conv.weight()], &self.norm)
         {
             return State::Blocked(y);
         }

@@ -1,4 +1,5 @@
-//! The eight operations of the DARTS space (facts 3.1), and the 1×1 pre-processing.
+//! The eight operations of the DARTS space (facts 3.1), the five of NAS-Bench-201 (facts 6), and the 1×1
+//! pre-processing.
 //!
 //! All of them map `[n, c, h, w]` to `[n, c, ⌈h/s⌉, ⌈w/s⌉]` for a stride s of 1 or 2.
 
@@ -8,16 +9,18 @@ mod pool;
 
 use burn::module::Module;
 use burn::tensor::Tensor;
-use cdarts_space::Op;
+use cdarts_space::{Op, nas_bench_201};
 
 pub use conv_block::{DilConv, ReluConvNorm, SepConv};
 pub use factorized_reduce::FactorizedReduce;
 pub use pool::{Pool, PoolKind};
 
+use crate::conv::ConvShape;
+use crate::fused::State;
 use crate::init::Initialiser;
 use crate::norm::BatchNorm;
 
-/// One operation of the space, built.
+/// One operation of a space, built.
 #[derive(Module, Debug)]
 pub enum Operation {
     /// Maximum or average pooling.
@@ -30,6 +33,8 @@ pub enum Operation {
     SepConv(SepConv),
     /// Dilated separable convolution.
     DilConv(DilConv),
+    /// ReLU, dense convolution, batch norm.
+    NorConv(ReluConvNorm),
     /// No connection.
     Zero(Zero),
 }
@@ -64,6 +69,24 @@ impl Operation {
         }
     }
 
+    /// Builds `op` of NAS-Bench-201 over `channels` channels; `affine` is for its batch norm.
+    pub fn of_nas_bench_201(
+        op: nas_bench_201::Op,
+        channels: usize,
+        affine: bool,
+        init: &mut Initialiser,
+    ) -> Self {
+        match (op, op.kernel()) {
+            (_, Some(kernel)) => {
+                let shape = ConvShape::dense(channels, channels, kernel, 1);
+                Self::NorConv(ReluConvNorm::of_shape(shape, affine, init))
+            }
+            (nas_bench_201::Op::SkipConnect, None) => Self::Identity(Identity { stride: 1 }),
+            (nas_bench_201::Op::AvgPool3x3, None) => Self::Pool(Pool::new(PoolKind::Average, 1)),
+            _ => Self::Zero(Zero { stride: 1 }),
+        }
+    }
+
     /// Whether this is a skip connection that changes nothing: drop path leaves it alone (facts 3.1).
     pub fn is_identity(&self) -> bool {
         matches!(self, Self::Identity(_))
@@ -71,11 +94,15 @@ impl Operation {
 
     /// Convolutions' weights and batch norms, in the kernels' order.
     pub(crate) fn parts(&self) -> (Vec<Tensor<4>>, Vec<&BatchNorm>) {
+        if let Self::NorConv(op) = self {
+            let (weight, norm) = op.parts();
+            return (vec![weight], vec![norm]);
+        }
         let parts = match self {
             Self::SepConv(op) => op.parts(),
             Self::DilConv(op) => op.parts(),
             Self::FactorizedReduce(op) => vec![op.parts()],
-            Self::Pool(_) | Self::Identity(_) | Self::Zero(_) => Vec::new(),
+            Self::NorConv(_) | Self::Pool(_) | Self::Identity(_) | Self::Zero(_) => Vec::new(),
         };
         let (weights, norms): (Vec<[Tensor<4>; 2]>, Vec<&BatchNorm>) = parts.into_iter().unzip();
         (weights.into_iter().flatten().collect(), norms)
@@ -90,6 +117,7 @@ impl Operation {
             Self::FactorizedReduce(op) => op.forward(x),
             Self::SepConv(op) => op.forward(x),
             Self::DilConv(op) => op.forward(x),
+            Self::NorConv(op) => op.forward(State::Plain(x)).plain(),
             Self::Zero(op) => op.forward(x),
         }
     }

@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::tensor::{Gradients, Tensor, TensorData};
+use burn::tensor::{Device, Gradients, Tensor, TensorData};
 use cdarts_nets::fused::on_stock_operations;
-use cdarts_nets::{arch::host_values, weights};
+use cdarts_nets::{Features, State, Stem, arch::host_values, weights};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -288,4 +288,48 @@ impl ModuleVisitor for Visitor<'_> {
             gradient: self.grads.and_then(|grads| param.val().grad(grads)).map(host_values),
         });
     }
+}
+
+/// A generated tensor that gradients are asked of.
+pub fn input<const D: usize>(values: &Generator, name: &str, shape: [usize; D], bound: f64) -> Tensor<D> {
+    Tensor::from_data(values.uniform(name, shape, bound), &Device::flex().autodiff()).require_grad()
+}
+
+/// The sum over an output with generated coefficients.
+pub fn weighted<const D: usize>(values: &Generator, name: &str, output: &Tensor<D>) -> Tensor<1> {
+    let coefficients = values.uniform(&format!("coefficient/{name}"), output.dims(), 1.0);
+    output.clone().mul(Tensor::from_data(coefficients, &output.device())).sum()
+}
+
+/// Compares a network behind its stem on `images`, `[n, c, h, w]`. `forward` gives its features.
+pub fn compare_network<M: Module, A: Module>(
+    golden: &Golden,
+    (case, path): (&str, &str),
+    (stem, images): (Stem, [usize; 4]),
+    (net, arch): (M, Option<A>),
+    forward: impl Fn(&M, [State; 2], Option<&A>) -> Features,
+) {
+    let values = golden.generator(case);
+    let (net, arch) = (values.fill(net, "net."), arch.map(|arch| values.fill(arch, "arch.")));
+    let stem = values.fill(stem, "stem.");
+    let x = input(&values, "images", images, 2.0);
+    let features = on(path, || forward(&net, stem.forward(x.clone()), arch.as_ref()));
+    let mut comparison = golden.compare(case, path);
+    let mut loss = weighted(&values, "logits", &features.logits);
+    comparison.output("logits", features.logits);
+    for (index, stage) in features.stages.into_iter().enumerate() {
+        let (name, stage) = (format!("stage{index}"), stage.plain());
+        loss = loss + weighted(&values, &name, &stage);
+        comparison.output(&name, stage);
+    }
+    let grads = loss.backward();
+    let mut found = gradients("net.", &net, &grads);
+    found.extend(gradients("stem.", &stem, &grads));
+    found.extend(arch.iter().flat_map(|arch| gradients("arch.", arch, &grads)));
+    found.insert("images".to_owned(), host_values(x.grad(&grads).unwrap()));
+    comparison.group("gradient", &found, GRADIENT);
+    let (net, stem, arch) = (net.valid(), stem.valid(), arch.map(|arch| arch.valid()));
+    let inference = on(path, || forward(&net, stem.forward(x.inner()), arch.as_ref()));
+    comparison.output("inference/logits", inference.logits);
+    comparison.finish();
 }

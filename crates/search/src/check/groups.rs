@@ -4,7 +4,7 @@ use std::fmt;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
-use cdarts_space::{CellKind, NetworkPlan};
+use cdarts_space::{CellKind, SkeletonPlan};
 use serde::Serialize;
 
 use crate::networks::SearchNets;
@@ -94,23 +94,21 @@ pub(super) struct Slot {
 pub(super) type Values = Vec<Vec<f64>>;
 
 /// Which slot a parameter is, by its name.
-pub(super) fn slots(nets: &SearchNets, plans: [&NetworkPlan; 2]) -> Vec<Slot> {
+pub(super) fn slots(nets: &SearchNets, plans: [&SkeletonPlan; 2]) -> Vec<Slot> {
     let mut reader = Reader::new(None);
     reader.networks(nets);
     let group = |(name, values): &(String, Vec<f64>)| Slot { group: group(name, plans), len: values.len() };
     reader.found.iter().map(group).collect()
 }
 
-fn group(name: &str, [search, eval]: [&NetworkPlan; 2]) -> Group {
+fn group(name: &str, [search, eval]: [&SkeletonPlan; 2]) -> Group {
     let parts: Vec<&str> = name.split('.').collect();
     let normal = match parts.as_slice() {
         ["arch", .., cell, _] => *cell == "normal",
         [network, "stages", stage, "cells", cell, ..] => {
             let plan = if *network == "supernet" { search } else { eval };
-            let cell = stage.parse().ok().zip(cell.parse().ok()).and_then(|(stage, cell): (usize, usize)| {
-                plan.stages.get(stage).and_then(|stage| stage.cells.get(cell))
-            });
-            cell.is_none_or(|cell| cell.kind == CellKind::Normal)
+            let place = stage.parse().ok().zip(cell.parse().ok());
+            place.is_none_or(|(stage, cell)| is_normal(plan, stage, cell))
         }
         _ => true,
     };
@@ -125,6 +123,13 @@ fn group(name: &str, [search, eval]: [&NetworkPlan; 2]) -> Group {
         ("heads", _, _) => Group::Heads,
         _ => Group::Stem,
     }
+}
+
+/// The one cell of NAS-Bench-201 counts as normal.
+fn is_normal(plan: &SkeletonPlan, stage: usize, cell: usize) -> bool {
+    let SkeletonPlan::Darts(plan) = plan else { return true };
+    let cell = plan.stages.get(stage).and_then(|stage| stage.cells.get(cell));
+    cell.is_none_or(|cell| cell.kind == CellKind::Normal)
 }
 
 /// The gradients of all parameters; zeros where there is none.

@@ -8,7 +8,7 @@ mod presets;
 mod read;
 
 use cdarts_data::{AutoAugment, Axes, Halves};
-use cdarts_space::{ImageShape, NetworkSpec, ReductionPosition, Stem};
+use cdarts_space::{ImageShape, NetworkSpec, ReductionPosition, Skeleton, Stem, nas_bench_201};
 use serde::{Deserialize, Serialize};
 
 pub use presets::Preset;
@@ -104,10 +104,22 @@ pub enum Layout {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SearchConfig {
-    /// What is searched by: "cdarts", both networks in cycles; "darts-first-order" or "darts-second-order", the search
-    /// network alone, its labels and the architecture's in turns. These two read no key of the evaluation network, the
-    /// distillation or the penalty, and limit the norm of the search network's gradient only.
+    /// What is searched by: "cdarts", both networks in cycles; "darts-first-order", "darts-second-order" or "gdas", the
+    /// search network alone, its labels and the architecture's in turns; "random", which each cycle trains a network
+    /// of random cells from its start for `joint_epochs` on the weight half, and keeps the cells that classify the
+    /// architecture half best. The three read no key of the evaluation network, the distillation or the penalty, and
+    /// limit the norm of the search network's gradient only.
     pub method: Method,
+    /// What the evaluation network has to say in "cdarts": "joint", both networks and the architecture go down one
+    /// loss, as published; "separate", it learns in its own epochs (`eval_warmup_epochs`) only and teaches as it is;
+    /// "none", there is no evaluation network. No distillation is `distill_weight = 0`, no penalty `penalty = 0`.
+    pub feedback: Feedback,
+    /// Temperature of the softmax in "gdas" at the search's begin and end; it changes linearly.
+    pub gdas_temperature: [f64; 2],
+    /// Which cells: "darts", or "nas-bench-201", whose network is a stem and three stages of as many cells. That space
+    /// reads `cells` and `eval_cells` as three equal numbers, and neither `layout` nor `stem_multiplier`, here and in
+    /// `retrain`. What the configuration does not say comes from the published recipe of the space.
+    pub space: Space,
     /// Stem and place of the reductions.
     pub layout: Layout,
     /// Channels of a cell in the first stage, in both networks.
@@ -193,13 +205,23 @@ pub struct SearchConfig {
     /// Keep the distillation heads as they were initialised.
     pub fix_heads: bool,
 
-    /// Weight of the L1 penalty on pooling and skip connections at the first cycle; 0 for none (facts 1.5).
+    /// Weight of the L1 penalty at the first cycle: on pooling and skip connections (facts 1.5), in NAS-Bench-201 on
+    /// `none` (facts 6); 0 for none.
     pub penalty: f64,
     /// Part of the cycles after which the penalty has fallen to zero.
     pub penalty_ratio: f64,
     /// How often the penalty on architecture weights that stages share is counted; published: 3, once a stage
     /// (facts 10.7). Weights of a single stage are counted once.
     pub penalty_repeats: usize,
+
+    /// Steps of Lanczos' method by which the largest eigenvalue of the Hessian of the search network's loss over the
+    /// architecture weights is found at every cycle's end, on a batch of the architecture half; 0 for none. Each costs
+    /// two forward and backward passes; as many as there are weights give it exactly.
+    pub watch_iterations: usize,
+    /// What an alarm does: "warn" tells the journal, "stop" ends the search with the genotype of its cycle, "rollback"
+    /// with the newest that raised none. Alarms: more than half of the kept operations are skip or none; the largest
+    /// eigenvalue has grown by more than a third in five cycles.
+    pub on_collapse: OnCollapse,
 
     /// Train a weight for every edge beside the operations' (beta).
     pub edge_weights: bool,
@@ -233,13 +255,58 @@ pub enum Method {
     DartsFirstOrder,
     /// The search network alone; architecture weights go down the loss of the weights one step ahead.
     DartsSecondOrder,
+    /// The search network alone, every edge with one operation that Gumbel noise draws.
+    Gdas,
+    /// One network of random cells after another.
+    Random,
 }
 
-impl Method {
-    /// Whether there is an evaluation network.
-    pub fn is_cyclic(self) -> bool {
-        self == Self::Cdarts
+/// What the evaluation network has to say about the architecture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Feedback {
+    /// Both networks and the architecture go down one loss.
+    Joint,
+    /// It is trained alone and teaches as it is.
+    Separate,
+    /// It is never asked, and not there.
+    None,
+}
+
+impl SearchConfig {
+    /// Whether search and evaluation network take turns.
+    pub fn is_cyclic(&self) -> bool {
+        self.method == Method::Cdarts && self.feedback != Feedback::None
     }
+
+    /// Whether a cycle has an evaluation network.
+    pub fn has_evaluation_network(&self) -> bool {
+        self.is_cyclic() || self.method == Method::Random
+    }
+}
+
+/// A search space.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Space {
+    /// Normal and reduction cells of two inputs and eight operations (Liu et al., arXiv 1806.09055).
+    #[default]
+    Darts,
+    /// One cell of six edges and five operations (Dong and Yang, arXiv 2001.00326).
+    #[serde(rename = "nas-bench-201")]
+    NasBench201,
+}
+
+/// What follows an alarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnCollapse {
+    /// An entry in the journal.
+    Warn,
+    /// The end of the search.
+    Stop,
+    /// The end of the search, which goes back to before the alarm.
+    Rollback,
 }
 
 /// How a learning rate changes over the search.
@@ -366,6 +433,9 @@ pub struct RunConfig {
     pub checkpoint_minutes: f64,
     /// Steps between two entries of the journal within an epoch; 0 for none.
     pub journal_steps: usize,
+    /// Cells by which the search network's order is compared with a table's, after a search that is given a table and
+    /// does not train what it found; 0 for none. Each takes one pass over up to 1,000 validation images.
+    pub ranking_cells: usize,
 }
 
 impl Layout {
@@ -392,24 +462,57 @@ impl ImageSize {
 
 impl Config {
     /// The search network for images of `image` and `classes` classes.
-    pub fn search_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
+    pub fn search_spec(&self, image: ImageShape, classes: usize) -> Skeleton {
         let search = &self.search;
-        spec(search.layout, search.init_channels, search.stem_multiplier, &search.cells, image, classes)
+        let width = [search.init_channels, search.stem_multiplier];
+        self.spec(search.layout, width, &search.cells, image, classes)
     }
 
     /// The evaluation network of the search: as wide as the search network, with its own depth. Methods without one
     /// have the search network's depth here.
-    pub fn eval_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
+    pub fn eval_spec(&self, image: ImageShape, classes: usize) -> Skeleton {
         let search = &self.search;
-        let as_deep = search.same_structure || !search.method.is_cyclic();
+        let as_deep = search.same_structure || !search.has_evaluation_network();
         let cells = if as_deep { &search.cells } else { &search.eval_cells };
-        spec(search.layout, search.init_channels, search.stem_multiplier, cells, image, classes)
+        self.spec(search.layout, [search.init_channels, search.stem_multiplier], cells, image, classes)
     }
 
     /// The found network.
-    pub fn retrain_spec(&self, image: ImageShape, classes: usize) -> NetworkSpec {
+    pub fn retrain_spec(&self, image: ImageShape, classes: usize) -> Skeleton {
         let found = &self.retrain;
-        spec(found.layout, found.init_channels, found.stem_multiplier, &found.cells, image, classes)
+        self.spec(found.layout, [found.init_channels, found.stem_multiplier], &found.cells, image, classes)
+    }
+
+    fn spec(
+        &self,
+        layout: Layout,
+        [init_channels, stem_multiplier]: [usize; 2],
+        cells: &[usize],
+        image: ImageShape,
+        classes: usize,
+    ) -> Skeleton {
+        match self.search.space {
+            Space::Darts => {
+                let (stem, reduction) = layout.parts();
+                let cells_per_stage = cells.to_vec();
+                Skeleton::Darts(NetworkSpec {
+                    stem,
+                    image,
+                    classes,
+                    init_channels,
+                    stem_multiplier,
+                    cells_per_stage,
+                    reduction,
+                })
+            }
+            Space::NasBench201 => Skeleton::NasBench201(nas_bench_201::NetworkSpec {
+                image,
+                classes,
+                init_channels,
+                // All stages have as many, see `check_combinations`.
+                cells_per_stage: cells.first().copied().unwrap_or_default(),
+            }),
+        }
     }
 
     /// Checks what types cannot.
@@ -453,6 +556,8 @@ impl Config {
         let above_zero = [
             ("search.distill_temperature", search.distill_temperature),
             ("search.penalty_ratio", search.penalty_ratio),
+            ("search.gdas_temperature", search.gdas_temperature[0]),
+            ("search.gdas_temperature", search.gdas_temperature[1]),
         ];
         if let Some((key, found)) = above_zero.into_iter().find(|&(_, v)| !(v.is_finite() && v > 0.0)) {
             return refuse(key, found.to_string(), "a number above 0");
@@ -476,25 +581,5 @@ impl Config {
             );
         }
         self.check_combinations()
-    }
-}
-
-fn spec(
-    layout: Layout,
-    init_channels: usize,
-    stem_multiplier: usize,
-    cells: &[usize],
-    image: ImageShape,
-    classes: usize,
-) -> NetworkSpec {
-    let (stem, reduction) = layout.parts();
-    NetworkSpec {
-        stem,
-        image,
-        classes,
-        init_channels,
-        stem_multiplier,
-        cells_per_stage: cells.to_vec(),
-        reduction,
     }
 }

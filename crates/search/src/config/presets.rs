@@ -5,8 +5,9 @@ use cdarts_data::{AutoAugment, Axes, Halves};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Auto, ClipScope, Config, DataConfig, Distance, GumbelScores, ImageSize, KlReduction, Layout, LrSchedule,
-    Method, Regularisation, RetrainConfig, RunConfig, SearchConfig, StageEnsemble,
+    Auto, ClipScope, Config, DataConfig, Distance, Feedback, GumbelScores, ImageSize, KlReduction, Layout,
+    LrSchedule, Method, OnCollapse, Regularisation, RetrainConfig, RunConfig, SearchConfig, Space,
+    StageEnsemble,
 };
 
 /// A complete set of values to start from.
@@ -21,11 +22,19 @@ pub enum Preset {
 }
 
 impl Preset {
-    /// The preset's values.
+    /// The preset's values for the DARTS space.
     pub fn config(self) -> Config {
+        self.config_for(Space::Darts)
+    }
+
+    /// The preset's values for a search space.
+    pub fn config_for(self, space: Space) -> Config {
         let mut config = corrected();
         if self == Self::Official {
             make_official(&mut config);
+        }
+        if space == Space::NasBench201 {
+            make_nas_bench_201(&mut config);
         }
         config
     }
@@ -53,6 +62,9 @@ fn corrected() -> Config {
         },
         search: SearchConfig {
             method: Method::Cdarts,
+            feedback: Feedback::Joint,
+            gdas_temperature: [10.0, 0.1],
+            space: Space::Darts,
             layout: Layout::Cifar,
             init_channels: 16,
             stem_multiplier: 3,
@@ -95,6 +107,8 @@ fn corrected() -> Config {
             penalty: 5.0,
             penalty_ratio: 0.667,
             penalty_repeats: 1,
+            watch_iterations: 5,
+            on_collapse: OnCollapse::Warn,
             edge_weights: false,
             eval_affine: false,
             inherit_past_skip: true,
@@ -124,7 +138,7 @@ fn corrected() -> Config {
             label_smoothing: 0.0,
             mixup: 0.0,
         },
-        run: RunConfig { checkpoint_minutes: 10.0, journal_steps: 10 },
+        run: RunConfig { checkpoint_minutes: 10.0, journal_steps: 10, ranking_cells: 0 },
     }
 }
 
@@ -143,5 +157,37 @@ fn make_official(config: &mut Config) {
         inherit_past_skip: false,
         gumbel_scores: GumbelScores::Probabilities,
         ..config.search.clone()
+    };
+}
+
+/// The published one-GPU recipe of NAS-Bench-201 (facts 2.1 column NB, section 6). The found network is trained as the
+/// benchmark trains (Dong and Yang, arXiv 2001.00326, table 1), but for Nesterov's momentum.
+fn make_nas_bench_201(config: &mut Config) {
+    config.search = SearchConfig {
+        space: Space::NasBench201,
+        stem_multiplier: 1,
+        cells: vec![5, 5, 5],
+        eval_cells: vec![5, 5, 5],
+        warmup_epochs: 0,
+        cycles: 50,
+        fix_heads: false,
+        penalty_repeats: 1,
+        eval_affine: true,
+        ..config.search.clone()
+    };
+    config.retrain = RetrainConfig {
+        init_channels: 16,
+        stem_multiplier: 1,
+        cells: vec![5, 5, 5],
+        batch_size: 256,
+        epochs: 200,
+        lr: 0.1,
+        regularisation: Regularisation::Fixed,
+        weight_decay: 5e-4,
+        drop_path: 0.0,
+        grad_clip: 0.0,
+        auxiliary_weight: 0.0,
+        cutout: 0,
+        ..config.retrain.clone()
     };
 }

@@ -2,7 +2,7 @@
 
 use toml::{Table, Value};
 
-use super::{Config, Preset};
+use super::{Config, Preset, Space};
 use crate::SearchError;
 
 /// Where a text came from, for error messages.
@@ -31,15 +31,10 @@ pub fn resolve(source: Option<Source<'_>>, settings: &[String]) -> Result<Config
     for setting in settings {
         set(&mut given, setting)?;
     }
-    let preset = match given.get("preset") {
-        Some(value) => value.clone().try_into().map_err(|_| SearchError::ConfigValue {
-            key: "preset".to_owned(),
-            found: value.to_string(),
-            expected: "\"corrected\" or \"official\"".to_owned(),
-        })?,
-        None => Preset::default(),
-    };
-    let mut values = Table::try_from(preset.config())
+    let preset: Preset = choice(given.get("preset"), "preset", "\"corrected\" or \"official\"")?;
+    let space = given.get("search").and_then(|search| search.get("space"));
+    let space: Space = choice(space, "search.space", "\"darts\" or \"nas-bench-201\"")?;
+    let mut values = Table::try_from(preset.config_for(space))
         .map_err(|error| SearchError::ConfigType { key: "preset".to_owned(), reason: error.to_string() })?;
     merge(&mut values, given, "")?;
     let config = typed(values)?;
@@ -56,6 +51,20 @@ impl Config {
         toml::to_string(self)
             .map_err(|error| SearchError::ConfigType { key: "config".to_owned(), reason: error.to_string() })
     }
+}
+
+/// A value that decides where others come from.
+fn choice<T: Default + for<'a> serde::Deserialize<'a>>(
+    value: Option<&Value>,
+    key: &str,
+    expected: &str,
+) -> Result<T, SearchError> {
+    let Some(value) = value else { return Ok(T::default()) };
+    value.clone().try_into().map_err(|_| SearchError::ConfigValue {
+        key: key.to_owned(),
+        found: value.to_string(),
+        expected: expected.to_owned(),
+    })
 }
 
 /// Applies one `key=value`. The value is TOML; what is not TOML is taken as text.
@@ -170,8 +179,10 @@ mod tests {
     #[test]
     fn a_resolved_configuration_reads_back_the_same() {
         for preset in [Preset::Corrected, Preset::Official] {
-            let config = preset.config();
-            assert_eq!(read(&config.to_toml().unwrap(), &[]).unwrap(), config);
+            for space in [Space::Darts, Space::NasBench201] {
+                let config = preset.config_for(space);
+                assert_eq!(read(&config.to_toml().unwrap(), &[]).unwrap(), config);
+            }
         }
     }
 
@@ -184,6 +195,16 @@ mod tests {
         assert_eq!(config.data.size, ImageSize::Sides([27, 18]));
         assert_eq!(config.data.path, "/a b");
         assert_eq!(config.search.penalty_repeats, 3);
+    }
+
+    #[test]
+    fn the_space_brings_its_published_recipe() {
+        let config = read("[search]\nspace = \"nas-bench-201\"", &["search.cycles=3"]).unwrap();
+        assert_eq!((config.search.cells, config.search.cycles), (vec![5, 5, 5], 3));
+        assert!(config.search.eval_affine && !config.search.fix_heads);
+        assert_eq!((config.retrain.init_channels, config.retrain.epochs), (16, 200));
+        let unknown = read("", &["search.space=nasnet"]).unwrap_err();
+        assert!(matches!(unknown, SearchError::ConfigValue { key, .. } if key == "search.space"));
     }
 
     #[test]

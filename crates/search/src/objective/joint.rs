@@ -5,7 +5,7 @@ use cdarts_nets::Features;
 use cdarts_nets::laps::part;
 
 use super::{cross_entropy, distance};
-use crate::config::Config;
+use crate::config::{Config, Feedback};
 use crate::networks::SearchNets;
 
 /// (CE_search + CE_eval) / a + a T² D + penalty, with a = `distill_weight`; without distillation the division is left
@@ -65,11 +65,13 @@ fn distillation(nets: &SearchNets, search: Features, eval: Features, config: &Co
     let [search, eval] =
         [search, eval].map(|features| part("distillation heads", || nets.heads.forward(features)));
     let teacher = nets.ensemble(&eval, config);
-    let teacher = if config.search.detach_teacher { teacher.detach() } else { teacher };
+    let fixed = config.search.detach_teacher || config.search.feedback == Feedback::Separate;
+    let teacher = if fixed { teacher.detach() } else { teacher };
     part("losses", || distance(nets.ensemble(&search, config), teacher, &config.search))
 }
 
-fn penalty(nets: &SearchNets, weight: f64, config: &Config) -> Tensor<1> {
+/// The L1 penalty, weighed (facts 1.5).
+pub(crate) fn penalty(nets: &SearchNets, weight: f64, config: &Config) -> Tensor<1> {
     let repeats = if nets.arch.is_by_stage() { 1 } else { config.search.penalty_repeats };
-    nets.arch.weight_free_l1(nets.settled()).mul_scalar(weight * repeats as f64)
+    nets.arch.penalised_l1(nets.settled()).mul_scalar(weight * repeats as f64)
 }

@@ -9,6 +9,7 @@ use cdarts_nets::laps::part;
 
 pub use distill::distance;
 pub use joint::JointLoss;
+pub(crate) use joint::penalty;
 
 use crate::networks::Batch;
 

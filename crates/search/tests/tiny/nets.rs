@@ -4,12 +4,18 @@ use burn::module::Module;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use cdarts_nets::params;
 use cdarts_search::config::{Config, Preset};
+use cdarts_search::method::Moment;
 use cdarts_search::networks::{Batch, SearchNets};
 use cdarts_search::optimisers::Optimisers;
 use cdarts_search::step::{Rates, SearchState};
-use cdarts_space::{ImageShape, NetworkPlan, published};
+use cdarts_space::{ImageShape, SkeletonPlan, published};
 
 pub const RATES: Rates = Rates { supernet: 0.1, eval: 0.1, arch: 0.01 };
+
+/// A moment of a search with these learning rates, its first step.
+pub fn moment(rates: Rates, penalty_weight: f64) -> Moment {
+    Moment { rates, penalty_weight, temperature: 1.0, place: [1, 0, 0] }
+}
 
 const IMAGE: ImageShape = ImageShape { channels: 1, height: 8, width: 8 };
 
@@ -21,11 +27,11 @@ pub fn config(preset: Preset) -> Config {
     config
 }
 
-pub fn search_plan(config: &Config) -> NetworkPlan {
+pub fn search_plan(config: &Config) -> SkeletonPlan {
     config.search_spec(IMAGE, 3).plan().unwrap()
 }
 
-pub fn eval_plan(config: &Config) -> NetworkPlan {
+pub fn eval_plan(config: &Config) -> SkeletonPlan {
     config.eval_spec(IMAGE, 3).plan().unwrap()
 }
 

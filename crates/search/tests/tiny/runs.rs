@@ -6,7 +6,7 @@ use cdarts_search::config::{self, Config, Source};
 use cdarts_search::{
     Circumstances, Ending, Ingredients, Observer, Outcome, Progress, Run, SearchError, device,
 };
-use cdarts_space::StageGenotypes;
+use cdarts_space::{Architecture, StageGenotypes};
 use tempfile::TempDir;
 
 /// Four steps an epoch, two cycles, two stages with both kinds of cell where there are two.
@@ -73,7 +73,7 @@ fn recipe(settings: &[&str]) -> Config {
     config::resolve(Some(Source { name: "the tiny recipe", text: RECIPE }), &settings).unwrap()
 }
 
-fn ingredients(config: &Config, genotype: Option<StageGenotypes>) -> Ingredients {
+fn ingredients(config: &Config, genotype: Option<Architecture>) -> Ingredients {
     let options = LoadOptions { size: config.data.size.sides(), ..LoadOptions::default() };
     let dataset = cdarts_data::load(None, &options).unwrap();
     Ingredients { config: config.clone(), dataset, seed: 3, device: device("cpu").unwrap(), genotype }
@@ -81,10 +81,20 @@ fn ingredients(config: &Config, genotype: Option<StageGenotypes>) -> Ingredients
 
 /// Begins a run in a new folder.
 pub fn begin(settings: &[&str]) -> Result<(TempDir, Run), SearchError> {
+    begin_with(settings, None)
+}
+
+/// Begins the training of a given architecture in a new folder.
+pub fn begin_training(settings: &[&str], genotype: Architecture) -> Result<(TempDir, Run), SearchError> {
+    begin_with(settings, Some(genotype))
+}
+
+fn begin_with(settings: &[&str], genotype: Option<Architecture>) -> Result<(TempDir, Run), SearchError> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("run");
     let circumstances = Circumstances { command_line: vec![], device: "cpu".to_owned(), threads: 1 };
-    let run = Run::begin(ingredients(&recipe(settings), None), &circumstances, || RunFolder::create(&path))?;
+    let ingredients = ingredients(&recipe(settings), genotype);
+    let run = Run::begin(ingredients, &circumstances, || RunFolder::create(&path))?;
     Ok((folder, run))
 }
 
@@ -140,6 +150,15 @@ impl Ended {
             _ => None,
         });
         texts.map(|text| text.parse().unwrap()).collect()
+    }
+
+    /// What random search has scored, in order.
+    pub fn candidates(&self) -> Vec<(String, f64)> {
+        let candidates = self.events().into_iter().filter_map(|event| match event {
+            Event::Candidate { text, accuracy, .. } => Some((text, accuracy)),
+            _ => None,
+        });
+        candidates.collect()
     }
 
     /// All epochs, in order.

@@ -56,6 +56,23 @@ impl Alphas {
         Ok(total / EDGES as f64)
     }
 
+    /// A cell drawn at random, as likely as the weights make it: on every edge the operation whose logit plus Gumbel
+    /// noise is largest (Gumbel-max).
+    ///
+    /// `gumbel` gives the next value of the noise, -ln(-ln u) with u uniform in (0, 1).
+    ///
+    /// # Errors
+    ///
+    /// As [`Alphas::validate`].
+    pub fn sample(&self, gumbel: &mut dyn FnMut() -> f64) -> Result<Genotype, SpaceError> {
+        self.validate()?;
+        let draw = |row: &[f32; Op::COUNT]| {
+            let noisy = Op::ALL.map(|op| (f64::from(row[op.index()]) + gumbel(), op));
+            noisy.into_iter().fold(noisy[0], |best, one| if one.0 > best.0 { one } else { best }).1
+        };
+        Ok(Genotype { ops: self.alpha.each_ref().map(draw) })
+    }
+
     /// The cell that the weights stand for: on every edge the operation that weighs most, `none` included; of equal
     /// ones that with the lower index.
     ///

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::Genotype;
 
@@ -55,7 +55,7 @@ pub(super) struct Row {
 }
 
 /// Where a cell stands in a column.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// In percent.
     pub accuracy: f64,
