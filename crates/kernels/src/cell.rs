@@ -98,9 +98,8 @@ pub(crate) struct Layout<'p> {
 }
 
 /// Most channels of a cell whose separable convolutions make again what is between their blocks. Those planes are a third
-/// of what a search cell keeps: 117 of 352 MB with 16 channels at 32×32 and 64 images. Making them again takes 3 to 7 % of
-/// the processor time of both ways there (two threads; 15 % on a core that has memory to itself), and 19 % with 64 channels,
-/// where planes are small and products large.
+/// of what a search cell keeps: 117 of 352 MB with 16 channels at 32×32 and 64 images. Making them again there takes 2 to
+/// 7 % of the processor time of two threads and 15 % of one, and with 64 channels 19 %: products grow, planes do not.
 const REMADE: usize = 32;
 
 impl<'p> Layout<'p> {

@@ -101,7 +101,8 @@ pub fn cases(kernels: &[Kernel]) -> Vec<Case> {
 /// What a kernel must do at least, one way.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
-    /// Additions and multiplications of convolutions, pools and sums; what is recomputed on the way back included.
+    /// Additions and multiplications of convolutions, pools and sums; those that are made again on the way back included,
+    /// except what lies between two blocks, which the kernels keep or make again.
     pub flops: f64,
     /// Bytes from and to buffers of the whole batch. A write counts twice: its line is read before.
     pub bytes: f64,
@@ -349,9 +350,10 @@ impl Bench {
                 Some((kernel, _, blocks)) => {
                     let (blocks, taps) = (blocks as f64, (kernel * kernel) as f64);
                     let flops = 2.0 * blocks * plane * (taps + c);
-                    forward.add(flops + mixed, 3.0 * blocks * plane);
+                    // What is between two blocks need not be kept.
+                    forward.add(flops + mixed, 3.0 * plane);
                     // A second block's gradient takes the place of its output and is read again.
-                    let moved = if blocks > 1.0 { 6.0 } else { 2.0 };
+                    let moved = if blocks > 1.0 { 4.0 } else { 2.0 };
                     backward.add(2.0 * flops + 2.0 * blocks * plane * taps + mixed, moved * plane);
                 }
                 None if path.reduces() => {
