@@ -219,8 +219,8 @@ impl Comparison<'_> {
     }
 }
 
-/// Largest difference, relative to the largest value.
-fn difference(found: &[f32], expected: &[f64]) -> f64 {
+/// The largest difference, relative to the largest value.
+pub fn difference(found: &[f32], expected: &[f64]) -> f64 {
     let nan_max = |a: f64, b: f64| if b.is_nan() { b } else { a.max(b) };
     let largest = expected.iter().fold(0.0_f64, |largest, value| largest.max(value.abs()));
     let apart =
