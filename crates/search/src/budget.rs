@@ -146,20 +146,33 @@ impl Fitted {
     /// As many cycles as fit, over parts of the images where only few would.
     fn plan_search(&mut self, seconds: f64, given: &Given, feed: &Feed) {
         let warmup = Phase::WarmSupernet { before_cycle: 0, epoch: 0 };
-        let cycle = [Phase::WarmEval { cycle: 0, epoch: 0 }, Phase::Joint { cycle: 0, epoch: 0 }];
+        let phases = [Phase::WarmEval { cycle: 0, epoch: 0 }, Phase::Joint { cycle: 0, epoch: 0 }];
         let times = |fitted: &Self| {
             let warmups = fitted.config.search.warmup_epochs as f64 * fitted.epoch(feed, warmup);
             let search = &fitted.config.search;
             let epochs = [search.eval_warmup_epochs, search.joint_epochs];
             let cycle: f64 =
-                cycle.iter().zip(epochs).map(|(&phase, n)| n as f64 * fitted.epoch(feed, phase)).sum();
+                phases.iter().zip(epochs).map(|(&phase, n)| n as f64 * fitted.epoch(feed, phase)).sum();
             (warmups, cycle)
         };
         let (warmups, cycle) = times(self);
         if !given.has("search.epoch_fraction") {
             let steps = feed.weight_half.steps_per_epoch().min(feed.arch_half.steps_per_epoch());
             let least = (FEWEST_STEPS as f64 / steps.max(1) as f64).min(1.0);
-            let fraction = seconds / (warmups + CYCLES[0] as f64 * cycle);
+            let search = &self.config.search;
+            let counts = [
+                search.warmup_epochs,
+                CYCLES[0] * search.eval_warmup_epochs,
+                CYCLES[0] * search.joint_epochs,
+            ];
+            let phases = [warmup, phases[0], phases[1]];
+            // What does not depend on how many images an epoch visits.
+            let beside: f64 = phases
+                .iter()
+                .zip(counts)
+                .map(|(&phase, n)| n as f64 * self.timing.beside(&self.config, phase))
+                .sum();
+            let fraction = (seconds - beside) / (warmups + CYCLES[0] as f64 * cycle - beside);
             self.config.search.epoch_fraction = thousandths(fraction.clamp(least, 1.0));
         }
         if !given.has("search.cycles") {

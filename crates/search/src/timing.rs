@@ -225,7 +225,17 @@ impl Timing {
             (Phase::Retrain { .. }, Some(loader)) => loader.len() as f64 * self.inference,
             _ => 0.0,
         };
-        feed.steps(config, phase) as f64 * self.steps[kind(phase)] + validation + PER_EPOCH
+        feed.steps(config, phase) as f64 * self.steps[kind(phase)] + validation + self.beside(config, phase)
+    }
+
+    /// What an epoch of `phase` takes beside its steps and the validation: the watch for collapse at the end of a cycle,
+    /// which asks for two gradients of the search network an iteration and one before; the journal; a checkpoint.
+    pub(crate) fn beside(&self, config: &Config, phase: Phase) -> f64 {
+        let gradients = match (phase, config.search.watch_iterations) {
+            (Phase::Joint { epoch: 0, .. }, iterations @ 1..) => 2 * iterations + 1,
+            _ => 0,
+        };
+        gradients as f64 * self.steps[kind(Phase::WarmSupernet { before_cycle: 0, epoch: 0 })] + PER_EPOCH
     }
 
     /// The test.
