@@ -89,7 +89,8 @@ impl Fault for WrongScale {
 
 #[test]
 fn every_known_wrong_scale_of_the_hessian_vector_product_is_found() {
-    let scales: [(&str, fn(f64) -> f64); 5] = [
+    type Scale = fn(f64) -> f64;
+    let scales: [(&str, Scale); 5] = [
         ("none", |_| 1.0),
         ("(p - n) / 2 * eps in the place of (p - n) / (2 * eps)", |eps| eps * eps),
         ("half of it forgotten", |_| 2.0),
