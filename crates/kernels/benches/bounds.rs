@@ -9,32 +9,9 @@ mod roofs;
 mod work;
 
 use roofs::{bytes_a_second, flops_a_second, seconds};
-use work::{BATCH, Bench, Case, Cost, Kernel, cases};
-
-use cdarts_kernels::plan::Op;
+use work::{BATCH, Bench, Case, Cost, KERNELS, cases};
 
 const RUNS: usize = 9;
-
-const KERNELS: [Kernel; 18] = [
-    Kernel::Operation(Op::SepConv3),
-    Kernel::Operation(Op::SepConv5),
-    Kernel::Operation(Op::DilConv3),
-    Kernel::Operation(Op::DilConv5),
-    Kernel::Operation(Op::MaxPool3),
-    Kernel::Operation(Op::AvgPool3),
-    Kernel::Operation(Op::Skip),
-    Kernel::Reducing(Op::SepConv3),
-    Kernel::Reducing(Op::DilConv5),
-    Kernel::Reducing(Op::MaxPool3),
-    Kernel::Reducing(Op::Skip),
-    Kernel::SearchCell,
-    Kernel::Preprocess,
-    Kernel::FactorizedReduce,
-    Kernel::Dense3,
-    Kernel::Dense1,
-    Kernel::ReluPool,
-    Kernel::NasBench201,
-];
 
 /// Rates measured once: arithmetic, and reading buffers of growing size.
 struct Roofs {

@@ -17,6 +17,28 @@ use cdarts_kernels::{
 /// Images of a batch.
 pub const BATCH: usize = 64;
 
+/// All that is timed.
+pub const KERNELS: [Kernel; 18] = [
+    Kernel::Operation(Op::SepConv3),
+    Kernel::Operation(Op::SepConv5),
+    Kernel::Operation(Op::DilConv3),
+    Kernel::Operation(Op::DilConv5),
+    Kernel::Operation(Op::MaxPool3),
+    Kernel::Operation(Op::AvgPool3),
+    Kernel::Operation(Op::Skip),
+    Kernel::Reducing(Op::SepConv3),
+    Kernel::Reducing(Op::DilConv5),
+    Kernel::Reducing(Op::MaxPool3),
+    Kernel::Reducing(Op::Skip),
+    Kernel::SearchCell,
+    Kernel::Preprocess,
+    Kernel::FactorizedReduce,
+    Kernel::Dense3,
+    Kernel::Dense1,
+    Kernel::ReluPool,
+    Kernel::NasBench201,
+];
+
 /// What is timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kernel {

@@ -1,15 +1,13 @@
-//! Pooling of the heads: `cargo bench -p cdarts-kernels --bench pools`. Bytes and items (additions and multiplications) a second,
-//! and what is allocated.
+//! Every kernel: `cargo bench -p cdarts-kernels --bench kernels [FILTER]`. Bytes and items (additions and multiplications) a
+//! second, and what is allocated.
 
 mod work;
 
 use divan::{AllocProfiler, Bencher};
-use work::{Case, Kernel, cases};
+use work::{Case, KERNELS, cases};
 
 #[global_allocator]
 static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
-
-const KERNELS: [Kernel; 1] = [Kernel::ReluPool];
 
 fn main() {
     divan::main();
