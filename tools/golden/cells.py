@@ -21,18 +21,14 @@ def gradients(loss, modules, inputs):
     return {"gradient": dict(zip(named, torch.autograd.grad(loss, list(named.values()))))}
 
 
-def cell(plan, build, size, images, mixed):
-    """A cell on generated states. `size` is that of the newer one."""
+def on_states(build, shapes, mixing=None):
+    """A computation of a cell on generated states of `shapes`, by name, mixed by generated weights of the shape `mixing`."""
 
     def compute(generator):
-        module = generator.fill(build(plan))
-        older = [2 * side for side in size] if plan.previous_reduces else size
-        inputs = {
-            "two_back": generator.uniform("two_back", [images, plan.two_back, *older], 2.0),
-            "one_back": generator.uniform("one_back", [images, plan.one_back, *size], 2.0),
-        }
-        if mixed:
-            inputs["mixing"] = generator.uniform("mixing", [14, 8])
+        module = generator.fill(build())
+        inputs = {name: generator.uniform(name, shape, 2.0) for name, shape in shapes.items()}
+        if mixing:
+            inputs["mixing"] = generator.uniform("mixing", mixing)
         inputs = {name: x.requires_grad_() for name, x in inputs.items()}
         output = module(*inputs.values())
         found = gradients(weighted(generator, {"output": output}), {"": module}, inputs)
@@ -41,6 +37,13 @@ def cell(plan, build, size, images, mixed):
         return {"output": output, "inference/output": inference} | found
 
     return compute
+
+
+def cell(plan, build, size, images, mixed):
+    """A cell of two inputs. `size` is that of the newer one."""
+    older = [2 * side for side in size] if plan.previous_reduces else size
+    shapes = {"two_back": [images, plan.two_back, *older], "one_back": [images, plan.one_back, *size]}
+    return on_states(lambda: build(plan), shapes, [14, 8] if mixed else None)
 
 
 def cells():
