@@ -97,6 +97,8 @@ pub(crate) struct Product<'a> {
     pub x: &'a [f32],
     pub reads: &'a Reads,
     pub w: &'a [f32],
+    /// Floats from one row's weights to the next row's; 0 where all rows have the same.
+    pub w_row: usize,
     pub places: &'a [usize],
     pub y_pixel: usize,
     pub walk: Walk,
@@ -109,7 +111,8 @@ impl Product<'_> {
             return;
         }
         self.walk.check(self.x, self.reads);
-        assert!(self.reads.weights_len(self.places.len().div_ceil(2)) <= self.w.len());
+        let weights = self.reads.weights_len(self.places.len().div_ceil(2));
+        assert!((self.walk.rows - 1) * self.w_row + weights <= self.w.len());
         let last = (self.walk.rows - 1) * self.walk.y_row + (self.walk.n - 1) * self.y_pixel + LANES;
         assert!(self.places.iter().all(|place| place + last <= y.len()));
         let y = y.as_mut_ptr();
@@ -189,11 +192,11 @@ impl<const P: usize> Tiles<'_, P> {
     ) {
         let Product { reads, walk, .. } = self.of;
         let step = group.len() * PAIR;
+        let first = group.start * reads.fan() * PAIR + (pair - group.start) * PAIR;
         // SAFETY: the caller keeps pairs, row and pixels inside what `Product::store` checked.
         unsafe {
             let mut sums = [[S::splat_pair(0.0); B]; T];
-            let mut w =
-                self.of.w.as_ptr().add(group.start * reads.fan() * PAIR + (pair - group.start) * PAIR);
+            let mut w = self.of.w.as_ptr().add(row * self.of.w_row + first);
             let x = self.of.x.as_ptr().add(row * walk.x_row + i * P);
             for &offset in &reads.offsets {
                 let x = x.add(offset);

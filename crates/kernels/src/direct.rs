@@ -143,7 +143,7 @@ impl Direct {
         let [rows, n] = self.output;
         let walk = Walk { x_pixel: LANES, x_row: self.plane().row(), y_row: n * LANES, rows, n };
         let places = Self::places(self.to, self.output);
-        Product { x, reads: &self.reads(), w: packed, places: &places, y_pixel: LANES, walk }.store(s, y);
+        Product { x, reads: &self.reads(), w: packed, w_row: 0, places: &places, y_pixel: LANES, walk }.store(s, y);
         if let Some(stats) = stats {
             channel_moments(s, y, rows * n, stats);
         }
@@ -185,7 +185,7 @@ impl Direct {
             let walk = Walk { x_pixel: PAIR, x_row: row, y_row: n * LANES, rows, n };
             let (w, places) = (&packed[self.packed_grad_len()..], Self::places(self.from, self.input));
             let reads = self.grad_reads();
-            Product { x: planes, reads: &reads, w, places: &places, y_pixel: LANES, walk }.store(s, to);
+            Product { x: planes, reads: &reads, w, w_row: 0, places: &places, y_pixel: LANES, walk }.store(s, to);
         }
     }
 }

@@ -66,6 +66,7 @@ pub mod reference;
 mod relu_pool;
 mod scratch;
 mod simd;
+mod winograd;
 mod workspace;
 
 pub use blocked::{

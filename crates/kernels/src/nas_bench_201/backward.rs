@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use super::cell::{CellInput, CellSaved, Forward, INNER, check_input};
-use super::layout::{Layout, Scratch};
+use super::layout::{Bundle, Fan, Layout, Scratch};
 use super::plan::{CellPlan, NODES, Op, Path};
 use crate::arguments::GradLengths;
 use crate::blocked::LANES;
@@ -19,6 +19,7 @@ use crate::pixelwise::{
 use crate::pool::BoxSum;
 use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
+use crate::winograd::{Outputs, Planes};
 use crate::workspace::Workspace;
 
 /// Where a cell's gradients go. Every slice is overwritten.
@@ -253,29 +254,13 @@ impl<S: Simd> Reverse<'_, S> {
     fn convolutions(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
         let Some(fan) = self.layout().fans.get(state).filter(|fan| !fan.bundles.is_empty()) else { return };
         let (s, layout) = (self.forward.s, self.layout());
-        let ([h, w], plane, area) = (layout.plan.size(), layout.padded(), layout.area());
         let x = self.state(state, image.index);
         self.forward.activate(x, scratch);
         for bundle in &fan.bundles {
             self.raw_grads(bundle, image.index, image.inner, &mut scratch.grads);
-            let first = 2 * (bundle.first_pair * plane.len() + plane.origin());
-            let (reads, pairs) = (&bundle.reads, bundle.pairs);
-            let (g, g_pair) = (&scratch.grads[first..], 2 * plane.len());
-            let walk = Walk { x_pixel: LANES, x_row: plane.row(), y_row: 2 * plane.row(), rows: h, n: w };
-            let to = &mut image.weights[bundle.at..][..reads.weights_len(pairs)];
-            WeightGrad { x: &scratch.padded, reads, g, g_pair, pairs, walk }.add_to(s, to);
         }
-        let places: Vec<usize> = (0..layout.blocks()).map(|block| block * area).collect();
-        let weights = fan.back.weights_len(places.len().div_ceil(2));
-        let product = Product {
-            x: &scratch.grads,
-            reads: &fan.back,
-            w: &self.forward.packed[fan.back_at..][..weights],
-            places: &places,
-            y_pixel: LANES,
-            walk: Walk { x_pixel: PAIR, x_row: 2 * plane.row(), y_row: w * LANES, rows: h, n: w },
-        };
-        product.store(s, &mut scratch.relu_grad);
+        self.direct(fan, scratch, image.weights);
+        self.tiled(fan, scratch, image.weights);
         let to = match state {
             0 => &mut *image.x,
             _ => &mut image.inner[(state - 1) * layout.plane()..][..layout.plane()],
@@ -283,8 +268,57 @@ impl<S: Simd> Reverse<'_, S> {
         add_where_positive(s, x, &scratch.relu_grad, to);
     }
 
+    /// Convolutions computed read by read: adds to the weights' gradients, writes that of the activated planes.
+    fn direct(&self, fan: &Fan, scratch: &mut Scratch, weight_grads: &mut [f32]) {
+        let (s, layout) = (self.forward.s, self.layout());
+        let ([h, w], plane) = (layout.plan.size(), layout.padded());
+        for bundle in fan.bundles.iter().filter(|bundle| layout.tiling(bundle).is_none()) {
+            let first = 2 * (bundle.first_pair * plane.len() + plane.origin());
+            let (x, reads, pairs) = (&scratch.padded[..], &bundle.reads, bundle.pairs);
+            let (g, g_pair) = (&scratch.grads[first..], 2 * plane.len());
+            let walk = Walk { x_pixel: LANES, x_row: plane.row(), y_row: 2 * plane.row(), rows: h, n: w };
+            let to = &mut weight_grads[bundle.at..][..reads.weights_len(pairs)];
+            WeightGrad { x, reads, g, g_pair, pairs, walk }.add_to(s, to);
+        }
+        let places: Vec<usize> = (0..layout.blocks()).map(|block| block * layout.area()).collect();
+        let weights = fan.back.weights_len(places.len().div_ceil(2));
+        let product = Product {
+            x: &scratch.grads,
+            reads: &fan.back,
+            w: &self.forward.packed[fan.back_at + fan.tiled_len..][..weights],
+            w_row: 0,
+            places: &places,
+            y_pixel: LANES,
+            walk: Walk { x_pixel: PAIR, x_row: 2 * plane.row(), y_row: w * LANES, rows: h, n: w },
+        };
+        product.store(s, &mut scratch.relu_grad);
+    }
+
+    /// Convolutions computed by tiles: adds to the weights' gradients and to that of the activated planes.
+    fn tiled(&self, fan: &Fan, scratch: &mut Scratch, weight_grads: &mut [f32]) {
+        let (s, layout) = (self.forward.s, self.layout());
+        let Scratch { padded, grads, relu_grad, strip: Some(strip), .. } = scratch else { return };
+        let (sources, pair) = (layout.padded_blocks(), 2 * layout.padded().len());
+        let places: Vec<usize> = (0..layout.blocks()).map(|block| block * layout.area()).collect();
+        for bundle in &fan.bundles {
+            let Some(tiling) = layout.tiling(bundle) else { continue };
+            let raw_blocks: Vec<usize> = (0..bundle.paths.len() * layout.blocks())
+                .map(|block| (bundle.first_pair + block / 2) * pair + block % 2 * LANES)
+                .collect();
+            let row = 2 * layout.padded().row();
+            let grad = Planes { data: grads, blocks: &raw_blocks, steps: [PAIR, row] };
+            let w = &self.forward.packed[fan.back_at..][..fan.tiled_len];
+            let weight_grads = &mut weight_grads[bundle.at..][..layout.packed_bundle_len(bundle)];
+            let mut to = Outputs { data: relu_grad, blocks: &places, add: !fan.back.offsets.is_empty() };
+            for row in tiling.strips() {
+                tiling.weight_grads(s, row, layout.planes(padded, &sources), grad, strip, weight_grads);
+                tiling.convolve(s, row, grad, w, strip, &mut to);
+            }
+        }
+    }
+
     /// The gradients of a bundle's raw outputs, in planes of pairs.
-    fn raw_grads(&self, bundle: &super::layout::Bundle, image: usize, inner: &[f32], to: &mut [f32]) {
+    fn raw_grads(&self, bundle: &Bundle, image: usize, inner: &[f32], to: &mut [f32]) {
         let (layout, plane) = (self.layout(), self.layout().padded());
         let (area, blocks) = (layout.area(), layout.blocks());
         for (p, &(index, _, norm)) in bundle.paths.iter().enumerate() {

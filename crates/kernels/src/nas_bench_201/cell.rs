@@ -17,6 +17,7 @@ use crate::pixelwise::{Term, moments, weighted_sum};
 use crate::pool::BoxSum;
 use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
+use crate::winograd::Outputs;
 use crate::workspace::{Buffer, Workspace};
 
 /// Arguments of a cell.
@@ -179,21 +180,33 @@ impl<S: Simd> Forward<'_, S> {
         }
         self.activate(self.state(node, image.index, image.inner), scratch);
         for bundle in &self.layout.fans[node].bundles {
-            self.convolutions(bundle, &scratch.padded, image);
+            self.convolutions(bundle, scratch, image);
         }
     }
 
-    fn convolutions(&self, bundle: &Bundle, padded: &[f32], image: &mut Image<'_>) {
+    fn convolutions(&self, bundle: &Bundle, scratch: &mut Scratch, image: &mut Image<'_>) {
         let (area, plane) = (self.layout.area(), self.layout.plane());
-        let [h, w] = self.layout.plan.size();
-        let blocks = self.layout.blocks();
-        let block = |norm: usize| (0..blocks).map(move |block| norm * plane + block * area);
-        let places: Vec<usize> = bundle.paths.iter().flat_map(|&(_, _, norm)| block(norm)).collect();
-        let x_row = self.layout.padded().row();
-        let walk = Walk { x_pixel: LANES, x_row, y_row: w * LANES, rows: h, n: w };
-        let w = &self.packed[bundle.at..][..bundle.reads.weights_len(bundle.pairs)];
-        let product = Product { x: padded, reads: &bundle.reads, w, places: &places, y_pixel: LANES, walk };
-        product.store(self.s, image.raw);
+        let places: Vec<usize> = (bundle.paths.iter())
+            .flat_map(|&(_, _, norm)| (0..self.layout.blocks()).map(move |block| norm * plane + block * area))
+            .collect();
+        let w = &self.packed[bundle.at..][..self.layout.packed_bundle_len(bundle)];
+        match (self.layout.tiling(bundle), &mut scratch.strip) {
+            (Some(tiling), Some(strip)) => {
+                let sources = self.layout.padded_blocks();
+                let x = self.layout.planes(&scratch.padded, &sources);
+                let mut y = Outputs { data: &mut *image.raw, blocks: &places, add: false };
+                for row in tiling.strips() {
+                    tiling.convolve(self.s, row, x, w, strip, &mut y);
+                }
+            }
+            _ => {
+                let [h, n] = self.layout.plan.size();
+                let x_row = self.layout.padded().row();
+                let walk = Walk { x_pixel: LANES, x_row, y_row: n * LANES, rows: h, n };
+                let (x, reads, places) = (&scratch.padded[..], &bundle.reads, &places[..]);
+                Product { x, reads, w, w_row: 0, places, y_pixel: LANES, walk }.store(self.s, image.raw);
+            }
+        }
         let Some(stats) = &mut image.stats else { return };
         let per_norm = 2 * self.layout.channels.padded();
         for &(_, _, norm) in &bundle.paths {

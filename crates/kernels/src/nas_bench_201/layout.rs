@@ -10,11 +10,14 @@ use crate::dense::{PAIR, Reads};
 use crate::depthwise::Padded;
 use crate::plan::Weight;
 use crate::pool::box_scratch;
+use crate::winograd::{self, Planes, Strip, Tiling};
 use crate::workspace::{Buffer, Workspace};
 
 /// The convolutions of one kernel that leave one node: one dense product.
 #[derive(Debug)]
 pub(super) struct Bundle {
+    /// Side of the kernel.
+    pub kernel: usize,
     /// Index of each path, its weight and its norm.
     pub paths: Vec<(usize, Weight, usize)>,
     pub pairs: usize,
@@ -29,10 +32,12 @@ pub(super) struct Bundle {
 #[derive(Debug)]
 pub(super) struct Fan {
     pub bundles: Vec<Bundle>,
-    /// Reads of the gradient of the node's activated planes from the planes of gradients.
+    /// Reads of the gradient of the node's activated planes from the planes of gradients, but those of tiles.
     pub back: Reads,
-    /// Position among the packed weights of the way back.
+    /// Position among the packed weights of the way back: those of tiles are first.
     pub back_at: usize,
+    /// Number of the packed weights of tiles.
+    pub tiled_len: usize,
 }
 
 impl Fan {
@@ -45,6 +50,8 @@ impl Fan {
 pub(super) struct Layout<'p> {
     pub plan: &'p CellPlan,
     pub channels: Channels,
+    /// How 3×3 convolutions are computed, unless read by read.
+    tiling: Option<Tiling>,
     /// By node; nothing leaves the last one.
     pub fans: Vec<Fan>,
     pub packed_len: usize,
@@ -54,7 +61,8 @@ pub(super) struct Layout<'p> {
 impl<'p> Layout<'p> {
     pub fn new(plan: &'p CellPlan) -> Self {
         let channels = Channels::new(plan.channels());
-        let mut layout = Self { plan, channels, fans: vec![], packed_len: 0, packed_back_len: 0 };
+        let tiling = Tiling::new(plan.size());
+        let mut layout = Self { plan, channels, tiling, fans: vec![], packed_len: 0, packed_back_len: 0 };
         for state in 0..NODES - 1 {
             let fan = layout.fan(state);
             layout.fans.push(fan);
@@ -76,9 +84,25 @@ impl<'p> Layout<'p> {
                 bundles.push(self.bundle(kernel, paths, first_pair, &mut back));
             }
         }
-        let fan = Fan { bundles, back_at: self.packed_back_len, back };
-        self.packed_back_len += fan.back.weights_len(self.blocks().div_ceil(2));
+        let (inputs, blocks) = (self.blocks().div_ceil(2), self.blocks());
+        let tiled = bundles.iter().filter(|bundle| self.tiling(bundle).is_some());
+        let tiled_len = tiled.map(|bundle| winograd::weights_len(bundle.paths.len() * blocks, inputs)).sum();
+        let fan = Fan { bundles, back_at: self.packed_back_len, back, tiled_len };
+        self.packed_back_len += tiled_len + fan.back.weights_len(inputs);
         fan
+    }
+
+    /// How a bundle is computed by tiles, if it is.
+    pub fn tiling(&self, bundle: &Bundle) -> Option<Tiling> {
+        self.tiling.filter(|_| bundle.kernel == 3)
+    }
+
+    /// Floats of a bundle's packed weights, and of their gradients.
+    pub fn packed_bundle_len(&self, bundle: &Bundle) -> usize {
+        match self.tiling(bundle) {
+            Some(_) => winograd::weights_len(self.blocks(), bundle.pairs),
+            None => bundle.reads.weights_len(bundle.pairs),
+        }
     }
 
     fn bundle(
@@ -102,9 +126,11 @@ impl<'p> Layout<'p> {
             let origin = 2 * (pair * plane.len() + plane.origin());
             steps.iter().map(move |step| origin.wrapping_add_signed(-2 * step))
         };
-        back.offsets.extend((first_pair..first_pair + pairs).flat_map(read_back));
-        let bundle = Bundle { paths, pairs, first_pair, at: self.packed_len, reads };
-        self.packed_len += bundle.reads.weights_len(pairs);
+        let bundle = Bundle { kernel, paths, pairs, first_pair, at: self.packed_len, reads };
+        if self.tiling(&bundle).is_none() {
+            back.offsets.extend((first_pair..first_pair + pairs).flat_map(read_back));
+        }
+        self.packed_len += self.packed_bundle_len(&bundle);
         bundle
     }
 
@@ -135,6 +161,16 @@ impl<'p> Layout<'p> {
         Padded { h, w, border: 1 }
     }
 
+    /// First floats of a node's padded blocks.
+    pub fn padded_blocks(&self) -> Vec<usize> {
+        (0..self.blocks()).map(|block| block * self.padded().len()).collect()
+    }
+
+    /// A node's padded blocks, as tiles are read from them.
+    pub fn planes<'a>(&self, data: &'a [f32], blocks: &'a [usize]) -> Planes<'a> {
+        Planes { data, blocks, steps: [LANES, self.padded().row()] }
+    }
+
     /// Paths that enter `node`.
     pub fn entering(&self, node: usize) -> impl Iterator<Item = (usize, &Path)> {
         self.plan.paths().iter().enumerate().filter(move |(_, path)| path.node == node)
@@ -144,61 +180,122 @@ impl<'p> Layout<'p> {
         self.fans.iter().flat_map(|fan| &fan.bundles)
     }
 
-    /// Calls `each(packed position, flat position)` for every weight of a bundle.
-    fn each_weight(&self, bundle: &Bundle, mut each: impl FnMut(usize, usize)) {
-        let (c, taps) = (self.plan.channels(), bundle.reads.offsets.len() / self.blocks());
+    /// Calls `each(channel of the bundle's output, flat position of its first weight)` for every channel.
+    fn each_output(&self, bundle: &Bundle, mut each: impl FnMut(usize, usize)) {
+        let c = self.plan.channels();
         for (p, (_, weight, _)) in bundle.paths.iter().enumerate() {
             for to in 0..c {
-                let column = bundle.reads.column(bundle.pairs, p * self.channels.padded() + to);
-                for (i, at) in (weight.offset + to * c * taps..).take(c * taps).enumerate() {
-                    let (from, tap) = (i / taps, i % taps);
-                    each(column.at(from / LANES * taps + tap, from % LANES), at);
-                }
+                let fan = c * bundle.kernel * bundle.kernel;
+                each(p * self.channels.padded() + to, weight.offset + to * fan);
             }
         }
     }
 
-    /// Packs all weights for the way there.
-    pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
-        let len = |bundle: &Bundle| bundle.reads.weights_len(bundle.pairs);
-        split(to, self.bundles(), len).into_par_iter().for_each(|(bundle, part)| {
-            part.fill(0.0);
-            self.each_weight(bundle, |packed, at| part[packed] = weights[at]);
+    /// Calls `each(packed position, flat position)` for every weight of a bundle that is computed read by read.
+    fn each_weight(&self, bundle: &Bundle, mut each: impl FnMut(usize, usize)) {
+        let taps = bundle.kernel * bundle.kernel;
+        self.each_output(bundle, |to, first| {
+            let column = bundle.reads.column(bundle.pairs, to);
+            for i in 0..self.plan.channels() * taps {
+                let (from, tap) = (i / taps, i % taps);
+                each(column.at(from / LANES * taps + tap, from % LANES), first + i);
+            }
         });
     }
 
-    /// Packs all weights for the way back: a read's sixteen lanes are channels of a raw output's gradient.
-    pub fn pack_back(&self, weights: &[f32], to: &mut [f32]) {
-        let inputs = self.blocks().div_ceil(2);
-        let len = |fan: &Fan| fan.back.weights_len(inputs);
-        split(to, self.fans.iter(), len).into_par_iter().for_each(|(fan, part)| {
+    /// Packs all weights for the way there.
+    pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
+        let len = |bundle: &Bundle| self.packed_bundle_len(bundle);
+        split(to, self.bundles(), len).into_par_iter().for_each(|(bundle, part)| {
             part.fill(0.0);
-            let (c, mut read) = (self.plan.channels(), 0);
-            for bundle in &fan.bundles {
-                let taps = bundle.reads.offsets.len() / self.blocks();
-                for from in 0..c {
-                    let column = fan.back.column(inputs, from);
-                    for (p, (_, weight, _)) in bundle.paths.iter().enumerate() {
-                        for i in 0..c * taps {
-                            let (to, tap) = (i / taps, i % taps);
-                            let channel = p * self.channels.padded() + to;
-                            let row = read + channel / PAIR * taps + tap;
-                            part[column.at(row, channel % PAIR)] =
-                                weights[weight.offset + (to * c + from) * taps + tap];
-                        }
+            match self.tiling(bundle) {
+                Some(_) => self.each_output(bundle, |to, first| {
+                    for (from, kernel) in self.kernels(weights, first).enumerate() {
+                        let place = winograd::weight_at(self.blocks(), to, from);
+                        winograd::put_weights(kernel, part, place);
                     }
-                }
-                read += bundle.pairs * taps;
+                }),
+                None => self.each_weight(bundle, |packed, at| part[packed] = weights[at]),
             }
         });
+    }
+
+    /// The 3×3 kernels from every channel of input to the output channel whose first weight is `first`.
+    fn kernels<'w>(&self, weights: &'w [f32], first: usize) -> impl Iterator<Item = [f32; 9]> + use<'w> {
+        weights[first..].as_chunks().0.iter().copied().take(self.plan.channels())
+    }
+
+    /// Packs all weights for the way back.
+    pub fn pack_back(&self, weights: &[f32], to: &mut [f32]) {
+        let inputs = self.blocks().div_ceil(2);
+        let len = |fan: &Fan| fan.tiled_len + fan.back.weights_len(inputs);
+        split(to, self.fans.iter(), len).into_par_iter().for_each(|(fan, part)| {
+            part.fill(0.0);
+            let (tiled, direct) = part.split_at_mut(fan.tiled_len);
+            let mut read = 0;
+            for bundle in &fan.bundles {
+                match self.tiling(bundle) {
+                    Some(_) => self.pack_tiled_back(bundle, weights, tiled),
+                    None => {
+                        self.pack_direct_back(bundle, weights, &fan.back, read, direct);
+                        read += bundle.pairs * bundle.kernel * bundle.kernel;
+                    }
+                }
+            }
+        });
+    }
+
+    fn pack_tiled_back(&self, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
+        let blocks = bundle.paths.len() * self.blocks();
+        self.each_output(bundle, |to, first| {
+            for (from, mut kernel) in self.kernels(weights, first).enumerate() {
+                kernel.reverse();
+                winograd::put_weights(kernel, part, winograd::weight_at(blocks, from, to));
+            }
+        });
+    }
+
+    /// A read's sixteen lanes are channels of a raw output's gradient; the bundle's first read is number `read`.
+    fn pack_direct_back(
+        &self,
+        bundle: &Bundle,
+        weights: &[f32],
+        back: &Reads,
+        read: usize,
+        part: &mut [f32],
+    ) {
+        let (c, taps) = (self.plan.channels(), bundle.kernel * bundle.kernel);
+        for from in 0..c {
+            let column = back.column(self.blocks().div_ceil(2), from);
+            self.each_output(bundle, |to, first| {
+                for tap in 0..taps {
+                    let at = column.at(read + to / PAIR * taps + tap, to % PAIR);
+                    part[at] = weights[first + from * taps + tap];
+                }
+            });
+        }
     }
 
     /// Copies packed gradients to the caller's flat ones.
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
         for bundle in self.bundles() {
             let part = &packed[bundle.at..];
-            self.each_weight(bundle, |from, at| grads[at] = part[from]);
+            match self.tiling(bundle) {
+                Some(_) => self.unpack_tiled(bundle, part, grads),
+                None => self.each_weight(bundle, |from, at| grads[at] = part[from]),
+            }
         }
+    }
+
+    fn unpack_tiled(&self, bundle: &Bundle, part: &[f32], grads: &mut [f32]) {
+        self.each_output(bundle, |to, first| {
+            let (column, step) = winograd::grad_column(self.blocks(), bundle.pairs, to);
+            let kernels = grads[first..].as_chunks_mut().0.iter_mut().take(self.plan.channels());
+            for (from, kernel) in kernels.enumerate() {
+                let at = column.at(from / LANES, from % LANES);
+                *kernel = winograd::kernel_grad(std::array::from_fn(|point| part[at + point * step]));
+            }
+        });
     }
 }
 
@@ -228,6 +325,8 @@ pub(super) struct Scratch {
     /// One channel block, and rows for pooling.
     pub pooled: Buffer,
     pub pool: Buffer,
+    /// Transforms, where convolutions are computed by tiles.
+    pub strip: Option<Strip>,
 }
 
 impl Scratch {
@@ -235,8 +334,14 @@ impl Scratch {
     pub fn new(layout: &Layout<'_>, workspace: &Workspace, back: bool) -> Self {
         let plane = layout.padded();
         let pairs = layout.fans.iter().map(Fan::pairs).max().unwrap_or(0);
+        let strip = layout.tiling.map(|tiling| {
+            let outputs = layout.fans.iter().flat_map(|fan| &fan.bundles).map(|bundle| 2 * bundle.pairs).max();
+            let outputs = if back { outputs.unwrap_or(0) } else { 0 };
+            Strip::new(tiling, workspace, outputs.max(layout.blocks()), outputs)
+        });
         let back = usize::from(back);
         Self {
+            strip,
             padded: workspace.take_zeroed(layout.blocks() * plane.len()),
             grads: workspace.take_zeroed(back * pairs * 2 * plane.len()),
             relu_grad: workspace.take(back * layout.plane()),
