@@ -39,13 +39,9 @@ impl Reads {
         pairs * self.fan() * PAIR
     }
 
-    /// Where the weights of output channel `channel` of `16 * pairs` lie: the layout is
-    /// `[groups][reads][lanes][pairs of the group][16]`.
+    /// Where the weights of output channel `channel` of `16 * pairs` lie.
     pub fn column(&self, pairs: usize, channel: usize) -> Column {
-        let pair = channel / PAIR;
-        let group = pair_groups(pairs).find(|group| group.contains(&pair)).unwrap_or(0..1);
-        let first = (group.start * self.fan() + pair - group.start) * PAIR + channel % PAIR;
-        Column { first, step: group.len() * PAIR, lanes: self.lanes }
+        Column::new(pairs, [self.offsets.len(), self.lanes], channel)
     }
 }
 
@@ -58,6 +54,14 @@ pub(crate) struct Column {
 }
 
 impl Column {
+    /// Of output channel `channel` of `16 * pairs`; the layout of all is `[groups][reads][lanes][pairs of the group][16]`.
+    pub fn new(pairs: usize, [reads, lanes]: [usize; 2], channel: usize) -> Self {
+        let pair = channel / PAIR;
+        let group = pair_groups(pairs).find(|group| group.contains(&pair)).unwrap_or(0..1);
+        let first = (group.start * reads * lanes + pair - group.start) * PAIR + channel % PAIR;
+        Self { first, step: group.len() * PAIR, lanes }
+    }
+
     /// Position of the weight of channel `lane` of read `read`.
     pub fn at(&self, read: usize, lane: usize) -> usize {
         self.first + (read * self.lanes + lane) * self.step

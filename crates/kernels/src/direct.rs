@@ -1,5 +1,5 @@
 //! A dense convolution of stride 1 on planes as they lie: nothing is gathered, and the gradient of the input is another
-//! such convolution, of the output's gradient.
+//! such convolution, of the output's gradient. 3×3 kernels are computed by tiles where both sides fill a channel block.
 
 use crate::block::{RawGrad, channel_moments};
 use crate::blocked::{Channels, LANES};
@@ -7,6 +7,8 @@ use crate::dense::{PAIR, Product, Reads, Walk, WeightGrad};
 use crate::depthwise::Padded;
 use crate::pixelwise::{PairedNormGrad, lanes};
 use crate::simd::Simd;
+use crate::winograd::{self, Outputs, Planes, Strip, Tiling};
+use crate::workspace::Workspace;
 
 /// The convolution's geometry.
 #[derive(Debug, Clone)]
@@ -17,6 +19,7 @@ pub(crate) struct Direct {
     output: [usize; 2],
     kernel: usize,
     padding: usize,
+    tiling: Option<Tiling>,
 }
 
 impl Direct {
@@ -31,7 +34,10 @@ impl Direct {
         let output = input.map(|side| (side + 2 * padding + 1).saturating_sub(kernel));
         let fast = kernel > 1 && [input[1], output[1]].iter().all(|width| width % 4 == 0);
         let usable = stride == 1 && padding < kernel;
-        (fast && usable).then_some(Self { from, to: Channels::new(to), input, output, kernel, padding })
+        let tiles = [kernel, padding] == [3, 1] && from.real().min(to) >= LANES;
+        let tiling = Tiling::new(output).filter(|_| tiles);
+        let to = Channels::new(to);
+        (fast && usable).then_some(Self { from, to, input, output, kernel, padding, tiling })
     }
 
     fn taps(&self) -> impl Iterator<Item = [usize; 2]> + use<> {
@@ -78,12 +84,21 @@ impl Direct {
 
     /// Floats of the packed weights.
     pub fn packed_len(&self) -> usize {
-        self.packed_grad_len() + self.grad_reads().weights_len(Self::pairs(self.from))
+        let pairs = Self::pairs(self.from);
+        let back = match self.tiling {
+            Some(_) => winograd::weights_len(self.to.blocks(), pairs),
+            None => self.grad_reads().weights_len(pairs),
+        };
+        self.packed_grad_len() + back
     }
 
     /// Floats of the packed gradients of the weights.
     pub fn packed_grad_len(&self) -> usize {
-        self.reads().weights_len(Self::pairs(self.to))
+        let pairs = Self::pairs(self.to);
+        match self.tiling {
+            Some(_) => winograd::weights_len(self.from.blocks(), pairs),
+            None => self.reads().weights_len(pairs),
+        }
     }
 
     /// Calls `each(flat position, packed position)` for every weight.
@@ -111,6 +126,15 @@ impl Direct {
     pub fn pack(&self, weights: &[f32], packed: &mut [f32]) {
         packed.fill(0.0);
         let (forward, backward) = packed.split_at_mut(self.packed_grad_len());
+        if self.tiling.is_some() {
+            let blocks = [self.from, self.to].map(Channels::blocks);
+            return self.each_channels(|to, from, flat| {
+                let mut kernel = winograd::kernel(weights, flat);
+                winograd::put_weights(kernel, forward, winograd::weight_at(blocks[0], to, from));
+                kernel.reverse();
+                winograd::put_weights(kernel, backward, winograd::weight_at(blocks[1], from, to));
+            });
+        }
         self.each_weight(|flat, at| forward[at] = weights[flat]);
         let (reads, pairs) = (self.grad_reads(), Self::pairs(self.from));
         self.each_channels(|to, from, flat| {
@@ -123,6 +147,13 @@ impl Direct {
 
     /// Hands packed gradients over in the caller's layout.
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
+        if self.tiling.is_some() {
+            let (blocks, pairs) = (self.from.blocks(), Self::pairs(self.to));
+            return self.each_channels(|to, from, flat| {
+                let kernel = winograd::kernel_grad(packed, winograd::grad_at(blocks, pairs, to, from));
+                grads[flat..][..kernel.len()].copy_from_slice(&kernel);
+            });
+        }
         self.each_weight(|flat, at| grads[flat] = packed[at]);
     }
 
@@ -135,45 +166,76 @@ impl Direct {
     pub fn forward<S: Simd>(
         &self,
         s: S,
+        workspace: &Workspace,
         packed: &[f32],
         x: &[f32],
         y: &mut [f32],
         stats: Option<&mut [f64]>,
     ) {
         let [rows, n] = self.output;
-        let walk = Walk { x_pixel: LANES, x_row: self.plane().row(), y_row: n * LANES, rows, n };
         let places = Self::places(self.to, self.output);
-        Product { x, reads: &self.reads(), w: packed, w_row: 0, places: &places, y_pixel: LANES, walk }.store(s, y);
+        if let Some(tiling) = self.tiling {
+            let mut strip = Strip::new(tiling, workspace, self.from.blocks(), 0);
+            let x = Planes { data: x, blocks: &self.plane_blocks(), steps: [LANES, self.plane().row()] };
+            let w = &packed[..self.packed_grad_len()];
+            let mut y = Outputs { data: &mut *y, blocks: &places, add: false };
+            tiling.convolve(s, x, w, &mut strip, &mut y);
+        } else {
+            let walk = Walk { x_pixel: LANES, x_row: self.plane().row(), y_row: n * LANES, rows, n };
+            let (reads, places) = (&self.reads(), &places[..]);
+            Product { x, reads, w: packed, w_row: 0, places, y_pixel: LANES, walk }.store(s, y);
+        }
         if let Some(stats) = stats {
             channel_moments(s, y, rows * n, stats);
         }
     }
 
-    /// Floats of the planes that [`Direct::backward`] needs.
-    pub fn planes_len(&self) -> usize {
-        Self::pairs(self.to) * 2 * self.grad_plane().len()
+    /// First floats of the blocks of the input's planes.
+    fn plane_blocks(&self) -> Vec<usize> {
+        (0..self.from.blocks()).map(|block| block * self.plane().len()).collect()
     }
 
     /// One image back: adds to `weights` (packed; empty if nobody asks) and writes the gradient of the activated input.
-    /// `planes` has zeros in its borders, and everywhere in the second half of an odd number of blocks.
     pub fn backward<S: Simd>(
         &self,
         s: S,
+        workspace: &Workspace,
         packed: &[f32],
         x: &[f32],
         grad: &RawGrad<'_>,
-        planes: &mut [f32],
         (weights, to): (&mut [f32], Option<&mut [f32]>),
     ) {
-        let (plane, pairs) = (self.grad_plane(), Self::pairs(self.to));
-        let (row, origin) = (2 * plane.row(), 2 * plane.origin());
+        let mut planes = workspace.take_zeroed(Self::pairs(self.to) * 2 * self.grad_plane().len());
+        self.grad_planes(s, grad, &mut planes);
+        let packed = &packed[self.packed_grad_len()..];
+        match self.tiling {
+            Some(tiling) => self.tiles_back(s, tiling, workspace, packed, [x, &planes], (weights, to)),
+            None => self.reads_back(s, packed, [x, &planes], (weights, to)),
+        }
+    }
+
+    /// The raw output's gradient, in planes of pairs inside a border of zeros.
+    fn grad_planes<S: Simd>(&self, s: S, grad: &RawGrad<'_>, planes: &mut [f32]) {
+        let plane = self.grad_plane();
+        let (to_row, origin) = (2 * plane.row(), 2 * plane.origin());
         let area = plane.h * plane.w * LANES;
         for block in 0..self.to.blocks() {
             let [g, y] = [grad.g, grad.y].map(|of| &of[block * area..][..area]);
             let line = grad.norms.back_line(grad.grads, grad.norm, block);
             let to = &mut planes[block / 2 * 2 * plane.len() + origin + block % 2 * LANES..];
-            PairedNormGrad { g, y, k: lanes(grad.k, block), line, w: plane.w, to, to_row: row }.apply(s);
+            PairedNormGrad { g, y, k: lanes(grad.k, block), line, w: plane.w, to, to_row }.apply(s);
         }
+    }
+
+    fn reads_back<S: Simd>(
+        &self,
+        s: S,
+        packed: &[f32],
+        [x, planes]: [&[f32]; 2],
+        (weights, to): (&mut [f32], Option<&mut [f32]>),
+    ) {
+        let (plane, pairs) = (self.grad_plane(), Self::pairs(self.to));
+        let (row, origin) = (2 * plane.row(), 2 * plane.origin());
         if !weights.is_empty() {
             let x_row = self.plane().row();
             let walk = Walk { x_pixel: LANES, x_row, y_row: row, rows: plane.h, n: plane.w };
@@ -183,9 +245,34 @@ impl Direct {
         if let Some(to) = to {
             let [rows, n] = self.input;
             let walk = Walk { x_pixel: PAIR, x_row: row, y_row: n * LANES, rows, n };
-            let (w, places) = (&packed[self.packed_grad_len()..], Self::places(self.from, self.input));
-            let reads = self.grad_reads();
-            Product { x: planes, reads: &reads, w, w_row: 0, places: &places, y_pixel: LANES, walk }.store(s, to);
+            let (reads, places) = (&self.grad_reads(), &Self::places(self.from, self.input)[..]);
+            Product { x: planes, reads, w: packed, w_row: 0, places, y_pixel: LANES, walk }.store(s, to);
+        }
+    }
+
+    fn tiles_back<S: Simd>(
+        &self,
+        s: S,
+        tiling: Tiling,
+        workspace: &Workspace,
+        packed: &[f32],
+        [x, planes]: [&[f32]; 2],
+        (weights, to): (&mut [f32], Option<&mut [f32]>),
+    ) {
+        let [from, outputs] = [self.from, self.to].map(Channels::blocks);
+        let mut strip = Strip::new(tiling, workspace, from.max(outputs), outputs);
+        let plane = self.grad_plane();
+        let grad_blocks: Vec<usize> =
+            (0..outputs).map(|block| block / 2 * 2 * plane.len() + block % 2 * LANES).collect();
+        let grad = Planes { data: planes, blocks: &grad_blocks, steps: [PAIR, 2 * plane.row()] };
+        if !weights.is_empty() {
+            let x = Planes { data: x, blocks: &self.plane_blocks(), steps: [LANES, self.plane().row()] };
+            tiling.weight_grads(s, x, grad, &mut strip, weights);
+        }
+        if let Some(to) = to {
+            let places = Self::places(self.from, self.input);
+            let mut to = Outputs { data: to, blocks: &places, add: false };
+            tiling.convolve(s, grad, packed, &mut strip, &mut to);
         }
     }
 }

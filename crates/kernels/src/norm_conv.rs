@@ -292,7 +292,7 @@ impl NormConv {
         let mut padded = job.workspace.take_zeroed(self.block.from.blocks() * plane.len());
         self.activated(s, job.input, image, &mut padded);
         if let Some(direct) = &self.direct {
-            return direct.forward(s, job.packed, &padded, y, stats);
+            return direct.forward(s, job.workspace, job.packed, &padded, y, stats);
         }
         let mut gathered = job.workspace.take(self.block.gathered_len());
         self.block.forward(s, job.packed, (&padded, plane), &mut gathered, y, stats);
@@ -501,9 +501,8 @@ impl<S: Simd> Back<'_, S> {
         weights: &mut [f32],
         x: Option<&mut [f32]>,
     ) {
-        let mut planes = self.workspace.take_zeroed(direct.planes_len());
         let mut back = |to: Option<&mut [f32]>| {
-            direct.backward(self.s, self.packed, padded, raw, &mut planes, (&mut *weights, to));
+            direct.backward(self.s, self.workspace, self.packed, padded, raw, (&mut *weights, to));
         };
         match x {
             Some(to) if self.conv.relu => {

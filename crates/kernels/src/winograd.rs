@@ -12,11 +12,13 @@ use crate::simd::{Kernel, Simd};
 use crate::workspace::{Buffer, Workspace};
 
 /// Points of a transformed tile.
-pub(crate) const POINTS: usize = SIDE * SIDE;
+const POINTS: usize = SIDE * SIDE;
 const SIDE: usize = 4;
+/// Weights of a kernel.
+pub(crate) const TAPS: usize = 9;
 
 /// Tiles of a strip: its transforms should stay in the nearest caches, and the products' weights be read seldom.
-const STRIP: usize = 32;
+const STRIP: usize = 64;
 
 /// How planes are cut into tiles, and tiles into strips that are transformed together.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +33,7 @@ impl Tiling {
     /// The tiling of planes of such height and width; `None` where tiles would not fill the products' registers.
     pub fn new([h, w]: [usize; 2]) -> Option<Self> {
         let (rows, columns) = (h / 2, w / 2);
-        let fills = |strip: &usize| rows % strip == 0 && strip * columns % 4 == 0;
+        let fills = |strip: &usize| rows % strip == 0 && (strip * columns).is_multiple_of(4);
         let filling = (1..=rows).filter(fills);
         let strip = filling.clone().take_while(|strip| strip * columns <= STRIP).last().or(filling.min())?;
         (h % 2 == 0 && w % 2 == 0).then_some(Self { rows, columns, strip })
@@ -43,7 +45,7 @@ impl Tiling {
     }
 
     /// First rows of tiles.
-    pub fn strips(self) -> impl Iterator<Item = usize> {
+    fn strips(self) -> impl Iterator<Item = usize> {
         (0..self.rows).step_by(self.strip)
     }
 
@@ -75,7 +77,7 @@ impl Strip {
     pub fn new(tiling: Tiling, workspace: &Workspace, windows: usize, grads: usize) -> Self {
         Self {
             windows: workspace.take(tiling.strip_len(windows)),
-            grads: workspace.take(tiling.strip_len(grads)),
+            grads: workspace.take(tiling.strip_len(grads.next_multiple_of(2))),
             products: workspace.take(tiling.strip_len(2)),
         }
     }
@@ -105,27 +107,31 @@ impl Planes<'_> {
     }
 }
 
+/// The kernel whose first weight is `first`.
+pub(crate) fn kernel(weights: &[f32], first: usize) -> [f32; TAPS] {
+    std::array::from_fn(|tap| weights[first + tap])
+}
+
 /// Puts the transform of one kernel where [`weight_at`] says.
-pub(crate) fn put_weights(kernel: [f32; 9], to: &mut [f32], [at, step]: [usize; 2]) {
+pub(crate) fn put_weights(kernel: [f32; TAPS], to: &mut [f32], [at, step]: [usize; 2]) {
     for (point, value) in transform(kernel).into_iter().enumerate() {
         to[at + point * step] = value;
     }
 }
 
 /// `G g Gᵀ` of one kernel, `[3, 3]`.
-fn transform(kernel: [f32; 9]) -> [f32; POINTS] {
+fn transform(kernel: [f32; TAPS]) -> [f32; POINTS] {
     let line = |[a, b, c]: [f32; 3]| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let columns: [[f32; SIDE]; 3] =
-        std::array::from_fn(|x| line(std::array::from_fn(|y| kernel[3 * y + x])));
+    let columns: [[f32; SIDE]; 3] = std::array::from_fn(|x| line(std::array::from_fn(|y| kernel[3 * y + x])));
     let rows: [[f32; SIDE]; SIDE] = std::array::from_fn(|y| line(columns.map(|column| column[y])));
     std::array::from_fn(|point| rows[point / SIDE][point % SIDE])
 }
 
-/// The gradient of one kernel, `Gᵀ u G`, from that of its transform.
-pub(crate) fn kernel_grad(u: [f32; POINTS]) -> [f32; 9] {
+/// The gradient `Gᵀ u G` of one kernel, from that of its transform, which lies where [`grad_at`] says.
+pub(crate) fn kernel_grad(transformed: &[f32], [at, step]: [usize; 2]) -> [f32; TAPS] {
     let line = |[a, b, c, d]: [f32; SIDE]| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
-    let columns: [[f32; 3]; SIDE] =
-        std::array::from_fn(|x| line(std::array::from_fn(|y| u[SIDE * y + x])));
+    let u = |y: usize, x: usize| transformed[at + (SIDE * y + x) * step];
+    let columns: [[f32; 3]; SIDE] = std::array::from_fn(|x| line(std::array::from_fn(|y| u(y, x))));
     let rows: [[f32; 3]; 3] = std::array::from_fn(|y| line(columns.map(|column| column[y])));
     std::array::from_fn(|tap| rows[tap / 3][tap % 3])
 }
@@ -142,10 +148,11 @@ pub(crate) fn weights_len(from_blocks: usize, pairs: usize) -> usize {
     POINTS * from_blocks * LANES * pairs * PAIR
 }
 
-/// Position of one channel of output among the gradients of a point's transformed weights; and floats from point to point.
-pub(crate) fn grad_column(from_blocks: usize, pairs: usize, to: usize) -> (Column, usize) {
-    let reads = Reads { offsets: vec![0; from_blocks], lanes: LANES };
-    (reads.column(pairs, to), reads.weights_len(pairs))
+/// Position among gradients of transformed weights `[16, weights of a dense product]` of the first point of a channel of
+/// output and one of input; and floats from point to point.
+pub(crate) fn grad_at(from_blocks: usize, pairs: usize, to: usize, from: usize) -> [usize; 2] {
+    let fan = from_blocks * LANES;
+    [Column::new(pairs, [from_blocks, LANES], to).at(from / LANES, from % LANES), pairs * fan * PAIR]
 }
 
 /// Where outputs go: the first float of each block of `[h, w, 8]`.
@@ -158,56 +165,45 @@ pub(crate) struct Outputs<'a> {
 }
 
 impl Tiling {
-    /// One strip's outputs of the convolution of `x` by transformed weights `w` (see [`weight_at`]).
-    pub fn convolve<S: Simd>(
-        self,
-        s: S,
-        row: usize,
-        x: Planes<'_>,
-        w: &[f32],
-        strip: &mut Strip,
-        y: &mut Outputs<'_>,
-    ) {
-        self.windows(s, row, x, &mut strip.windows);
+    /// The convolution of `x` by transformed weights `w` (see [`weight_at`]).
+    pub fn convolve<S: Simd>(self, s: S, x: Planes<'_>, w: &[f32], strip: &mut Strip, y: &mut Outputs<'_>) {
         let from = x.blocks.len();
-        let (reads, point) = (self.reads(from), from * LANES * PAIR);
-        for (pair, to) in y.blocks.chunks(2).enumerate() {
-            let places: Vec<usize> = (0..to.len()).map(|half| half * self.tiles() * LANES).collect();
-            let walk = Walk {
-                x_pixel: LANES,
-                x_row: self.point(from),
-                y_row: self.point(2),
-                rows: POINTS,
-                n: self.tiles(),
-            };
-            let w = &w[pair * POINTS * point..][..POINTS * point];
-            let x = &strip.windows;
-            Product { x, reads: &reads, w, w_row: point, places: &places, y_pixel: LANES, walk }
-                .store(s, &mut strip.products);
-            let target = Outputs { data: &mut *y.data, blocks: to, add: y.add };
-            self.outputs(s, row, &strip.products, target);
+        let (reads, w_row) = (self.reads(from), from * LANES * PAIR);
+        let halves = [0, self.tiles() * LANES];
+        let (x_row, y_row) = (self.point(from), self.point(2));
+        let walk = Walk { x_pixel: LANES, x_row, y_row, rows: POINTS, n: self.tiles() };
+        for row in self.strips() {
+            self.windows(s, row, x, &mut strip.windows);
+            for (pair, blocks) in y.blocks.chunks(2).enumerate() {
+                let (x, places) = (&strip.windows[..], &halves[..blocks.len()]);
+                let w = &w[pair * POINTS * w_row..][..POINTS * w_row];
+                Product { x, reads: &reads, w, w_row, places, y_pixel: LANES, walk }
+                    .store(s, &mut strip.products);
+                self.outputs(s, row, &strip.products, Outputs { data: &mut *y.data, blocks, add: y.add });
+            }
         }
     }
 
-    /// Adds one strip's part to the gradients of the transformed weights (see [`grad_column`]).
+    /// Adds to the gradients of the transformed weights (see [`grad_at`]).
     pub fn weight_grads<S: Simd>(
         self,
         s: S,
-        row: usize,
         x: Planes<'_>,
         grad: Planes<'_>,
         strip: &mut Strip,
         to: &mut [f32],
     ) {
-        self.windows(s, row, x, &mut strip.windows);
-        self.grads(s, row, grad, &mut strip.grads);
         let (from, pairs) = (x.blocks.len(), grad.blocks.len().div_ceil(2));
         let (reads, g_pair) = (self.reads(from), self.tiles() * PAIR);
         let walk = Walk { x_pixel: LANES, x_row: 0, y_row: 0, rows: 1, n: self.tiles() };
-        for (point, to) in to.chunks_exact_mut(reads.weights_len(pairs)).enumerate() {
-            let x = &strip.windows[point * self.point(from)..];
-            let g = &strip.grads[point * self.point(2 * pairs)..];
-            WeightGrad { x, reads: &reads, g, g_pair, pairs, walk }.add_to(s, to);
+        for row in self.strips() {
+            self.windows(s, row, x, &mut strip.windows);
+            self.grads(s, row, grad, &mut strip.grads);
+            for (point, to) in to.chunks_exact_mut(reads.weights_len(pairs)).enumerate() {
+                let x = &strip.windows[point * self.point(from)..];
+                let g = &strip.grads[point * self.point(2 * pairs)..];
+                WeightGrad { x, reads: &reads, g, g_pair, pairs, walk }.add_to(s, to);
+            }
         }
     }
 
@@ -326,11 +322,10 @@ unsafe fn grad<S: Simd>(y: *const f32, [pixel, line]: [usize; 2], to: *mut f32, 
     unsafe {
         let zero = S::splat(0.0);
         let spread = |[a, b]: [S::V; 2]| [a, S::add(a, b), S::sub(a, b), S::sub(zero, b)];
-        let columns: [[S::V; SIDE]; 2] = std::array::from_fn(|i| {
-            spread([S::load(y.add(i * pixel)), S::load(y.add(line + i * pixel))])
-        });
-        for row in 0..SIDE {
-            for (i, v) in spread([columns[0][row], columns[1][row]]).into_iter().enumerate() {
+        let columns: [[S::V; SIDE]; 2] =
+            std::array::from_fn(|i| spread([S::load(y.add(i * pixel)), S::load(y.add(line + i * pixel))]));
+        for (row, pair) in columns[0].into_iter().zip(columns[1]).enumerate() {
+            for (i, v) in spread(pair.into()).into_iter().enumerate() {
                 S::store(to.add((row * SIDE + i) * point), v);
             }
         }
@@ -375,16 +370,12 @@ unsafe fn outputs<S: Simd>(m: *const f32, point: usize, y: *mut f32, line: usize
             let m: [S::V; SIDE] = std::array::from_fn(|i| S::load(m.add((row * SIDE + i) * point)));
             [S::add(S::add(m[0], m[1]), m[2]), S::sub(S::sub(m[1], m[2]), m[3])]
         };
-        let rows = [gather(0), gather(1), gather(2), gather(3)];
+        let put = |to: *mut f32, sum: S::V| S::store(to, if add { S::add(S::load(to), sum) } else { sum });
+        let [first, second, third, fourth] = [gather(0), gather(1), gather(2), gather(3)];
         for i in 0..2 {
-            let sums = [
-                S::add(S::add(rows[0][i], rows[1][i]), rows[2][i]),
-                S::sub(S::sub(rows[1][i], rows[2][i]), rows[3][i]),
-            ];
-            for (down, sum) in sums.into_iter().enumerate() {
-                let to = y.add(down * line + i * LANES);
-                S::store(to, if add { S::add(S::load(to), sum) } else { sum });
-            }
+            let y = y.add(i * LANES);
+            put(y, S::add(S::add(first[i], second[i]), third[i]));
+            put(y.add(line), S::sub(S::sub(second[i], third[i]), fourth[i]));
         }
     }
 }

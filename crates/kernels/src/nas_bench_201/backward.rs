@@ -280,7 +280,7 @@ impl<S: Simd> Reverse<'_, S> {
             let to = &mut weight_grads[bundle.at..][..reads.weights_len(pairs)];
             WeightGrad { x, reads, g, g_pair, pairs, walk }.add_to(s, to);
         }
-        let places: Vec<usize> = (0..layout.blocks()).map(|block| block * layout.area()).collect();
+        let places = layout.places();
         let weights = fan.back.weights_len(places.len().div_ceil(2));
         let product = Product {
             x: &scratch.grads,
@@ -298,22 +298,19 @@ impl<S: Simd> Reverse<'_, S> {
     fn tiled(&self, fan: &Fan, scratch: &mut Scratch, weight_grads: &mut [f32]) {
         let (s, layout) = (self.forward.s, self.layout());
         let Scratch { padded, grads, relu_grad, strip: Some(strip), .. } = scratch else { return };
-        let (sources, pair) = (layout.padded_blocks(), 2 * layout.padded().len());
-        let places: Vec<usize> = (0..layout.blocks()).map(|block| block * layout.area()).collect();
+        let (sources, places) = (layout.padded_blocks(), layout.places());
+        let plane = layout.padded();
         for bundle in &fan.bundles {
             let Some(tiling) = layout.tiling(bundle) else { continue };
             let raw_blocks: Vec<usize> = (0..bundle.paths.len() * layout.blocks())
-                .map(|block| (bundle.first_pair + block / 2) * pair + block % 2 * LANES)
+                .map(|block| (bundle.first_pair + block / 2) * 2 * plane.len() + block % 2 * LANES)
                 .collect();
-            let row = 2 * layout.padded().row();
-            let grad = Planes { data: grads, blocks: &raw_blocks, steps: [PAIR, row] };
+            let grad = Planes { data: grads, blocks: &raw_blocks, steps: [PAIR, 2 * plane.row()] };
             let w = &self.forward.packed[fan.back_at..][..fan.tiled_len];
             let weight_grads = &mut weight_grads[bundle.at..][..layout.packed_bundle_len(bundle)];
             let mut to = Outputs { data: relu_grad, blocks: &places, add: !fan.back.offsets.is_empty() };
-            for row in tiling.strips() {
-                tiling.weight_grads(s, row, layout.planes(padded, &sources), grad, strip, weight_grads);
-                tiling.convolve(s, row, grad, w, strip, &mut to);
-            }
+            tiling.weight_grads(s, layout.planes(padded, &sources), grad, strip, weight_grads);
+            tiling.convolve(s, grad, w, strip, &mut to);
         }
     }
 

@@ -195,9 +195,7 @@ impl<S: Simd> Forward<'_, S> {
                 let sources = self.layout.padded_blocks();
                 let x = self.layout.planes(&scratch.padded, &sources);
                 let mut y = Outputs { data: &mut *image.raw, blocks: &places, add: false };
-                for row in tiling.strips() {
-                    tiling.convolve(self.s, row, x, w, strip, &mut y);
-                }
+                tiling.convolve(self.s, x, w, strip, &mut y);
             }
             _ => {
                 let [h, n] = self.layout.plan.size();

@@ -10,7 +10,7 @@ use crate::dense::{PAIR, Reads};
 use crate::depthwise::Padded;
 use crate::plan::Weight;
 use crate::pool::box_scratch;
-use crate::winograd::{self, Planes, Strip, Tiling};
+use crate::winograd::{self, Planes, Strip, TAPS, Tiling};
 use crate::workspace::{Buffer, Workspace};
 
 /// The convolutions of one kernel that leave one node: one dense product.
@@ -161,6 +161,11 @@ impl<'p> Layout<'p> {
         Padded { h, w, border: 1 }
     }
 
+    /// First floats of a node's blocks.
+    pub fn places(&self) -> Vec<usize> {
+        (0..self.blocks()).map(|block| block * self.area()).collect()
+    }
+
     /// First floats of a node's padded blocks.
     pub fn padded_blocks(&self) -> Vec<usize> {
         (0..self.blocks()).map(|block| block * self.padded().len()).collect()
@@ -210,19 +215,15 @@ impl<'p> Layout<'p> {
             part.fill(0.0);
             match self.tiling(bundle) {
                 Some(_) => self.each_output(bundle, |to, first| {
-                    for (from, kernel) in self.kernels(weights, first).enumerate() {
-                        let place = winograd::weight_at(self.blocks(), to, from);
-                        winograd::put_weights(kernel, part, place);
+                    for from in 0..self.plan.channels() {
+                        let kernel = winograd::kernel(weights, first + from * TAPS);
+                        let at = winograd::weight_at(self.blocks(), to, from);
+                        winograd::put_weights(kernel, part, at);
                     }
                 }),
                 None => self.each_weight(bundle, |packed, at| part[packed] = weights[at]),
             }
         });
-    }
-
-    /// The 3×3 kernels from every channel of input to the output channel whose first weight is `first`.
-    fn kernels<'w>(&self, weights: &'w [f32], first: usize) -> impl Iterator<Item = [f32; 9]> + use<'w> {
-        weights[first..].as_chunks().0.iter().copied().take(self.plan.channels())
     }
 
     /// Packs all weights for the way back.
@@ -248,7 +249,8 @@ impl<'p> Layout<'p> {
     fn pack_tiled_back(&self, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
         let blocks = bundle.paths.len() * self.blocks();
         self.each_output(bundle, |to, first| {
-            for (from, mut kernel) in self.kernels(weights, first).enumerate() {
+            for from in 0..self.plan.channels() {
+                let mut kernel = winograd::kernel(weights, first + from * TAPS);
                 kernel.reverse();
                 winograd::put_weights(kernel, part, winograd::weight_at(blocks, from, to));
             }
@@ -289,11 +291,10 @@ impl<'p> Layout<'p> {
 
     fn unpack_tiled(&self, bundle: &Bundle, part: &[f32], grads: &mut [f32]) {
         self.each_output(bundle, |to, first| {
-            let (column, step) = winograd::grad_column(self.blocks(), bundle.pairs, to);
             let kernels = grads[first..].as_chunks_mut().0.iter_mut().take(self.plan.channels());
             for (from, kernel) in kernels.enumerate() {
-                let at = column.at(from / LANES, from % LANES);
-                *kernel = winograd::kernel_grad(std::array::from_fn(|point| part[at + point * step]));
+                let at = winograd::grad_at(self.blocks(), bundle.pairs, to, from);
+                *kernel = winograd::kernel_grad(part, at);
             }
         });
     }
@@ -335,7 +336,8 @@ impl Scratch {
         let plane = layout.padded();
         let pairs = layout.fans.iter().map(Fan::pairs).max().unwrap_or(0);
         let strip = layout.tiling.map(|tiling| {
-            let outputs = layout.fans.iter().flat_map(|fan| &fan.bundles).map(|bundle| 2 * bundle.pairs).max();
+            let outputs =
+                layout.fans.iter().flat_map(|fan| &fan.bundles).map(|bundle| 2 * bundle.pairs).max();
             let outputs = if back { outputs.unwrap_or(0) } else { 0 };
             Strip::new(tiling, workspace, outputs.max(layout.blocks()), outputs)
         });
