@@ -4,6 +4,8 @@
 //! Input blocks are read through *gathers*: a depthwise kernel is one gather with many weighted taps; the two
 //! halves of FactorizedReduce are two gathers of one tap each; a dense k×k convolution is k² of them.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::blocked::{Channels, LANES};
@@ -110,6 +112,20 @@ struct Packed {
     forward: usize,
     backward: usize,
     len: usize,
+}
+
+/// Blocks of outputs, and the virtual blocks that they are a product of.
+#[derive(Debug, Clone)]
+struct Part {
+    outputs: Range<usize>,
+    sources: Range<usize>,
+}
+
+impl Part {
+    /// Floats of the weights, with so many channels of every source.
+    fn weights_len(&self, lanes: usize) -> usize {
+        self.outputs.len() * LANES * self.sources.len() * lanes
+    }
 }
 
 /// Buffers for one block's work on one image.
@@ -262,10 +278,23 @@ impl Block {
         self.to.blocks() * self.chunk_rows() * self.output[1] * LANES
     }
 
+    /// The pointwise products: all outputs from all virtual blocks, or each half of FactorizedReduce from its own where
+    /// no block of outputs belongs to both.
+    fn parts(&self) -> impl Iterator<Item = Part> + use<> {
+        let (out, sources) = (self.to.blocks(), self.virtual_blocks());
+        let (middle, own) = match self.wiring {
+            Wiring::Halves { half, .. } if half.is_multiple_of(LANES) => (half / LANES, self.from.blocks()),
+            _ => (out, sources),
+        };
+        let first = Part { outputs: 0..middle, sources: 0..own };
+        let second = Part { outputs: middle..out, sources: own..sources };
+        [first, second].into_iter().filter(|part| !part.outputs.is_empty() && !part.sources.is_empty())
+    }
+
     fn packed(&self) -> Packed {
         let depthwise = self.virtual_blocks() * self.taps() * LANES;
-        let forward = self.to.padded() * self.virtual_blocks() * self.used_lanes();
-        let backward = self.to.padded() * self.virtual_blocks() * LANES;
+        let pointwise = |lanes| self.parts().map(|part| part.weights_len(lanes)).sum::<usize>();
+        let (forward, backward) = (pointwise(self.used_lanes()), pointwise(LANES));
         Packed {
             depthwise: 0,
             forward: depthwise,
@@ -279,9 +308,10 @@ impl Block {
         self.packed().len
     }
 
-    /// Floats of the packed gradients: depthwise `[blocks, taps, 8]`, then `[out, virtual blocks * 8]`.
+    /// Floats of the packed gradients: depthwise `[blocks, taps, 8]`, then `[out, sources * 8]` of every part.
     pub fn packed_grad_len(&self) -> usize {
-        self.packed_depthwise_grad() + self.to.padded() * self.virtual_blocks() * LANES
+        let packed = self.packed();
+        self.packed_depthwise_grad() + packed.len - packed.backward
     }
 
     fn packed_depthwise_grad(&self) -> usize {
@@ -305,7 +335,7 @@ impl Block {
     }
 
     /// Flat positions of the block's weights, which lie together.
-    pub fn weights(&self) -> std::ops::Range<usize> {
+    pub fn weights(&self) -> Range<usize> {
         let fan = self.from.real();
         match self.wiring {
             Wiring::Dense { depthwise, at } => depthwise..at + self.to.real() * fan * self.gathers.len(),
@@ -313,18 +343,18 @@ impl Block {
         }
     }
 
-    /// Gather and padded channel of every virtual input channel that is multiplied, `lanes` in each block.
-    fn sources(&self, lanes: usize) -> Vec<(usize, Option<usize>)> {
-        let channel = move |i: usize| i / lanes * LANES + i % lanes;
+    /// Gather and real channel of a part's virtual input channels that are multiplied, `lanes` in each block.
+    fn sources(&self, part: &Part, lanes: usize) -> Vec<(usize, Option<usize>)> {
         let blocks = self.from.blocks();
-        (0..self.gathers.len())
-            .flat_map(|gather| (0..blocks * lanes).map(move |i| (gather, self.from.at(channel(i)))))
-            .collect()
+        let block =
+            |v: usize| (0..lanes).map(move |lane| (v / blocks, self.from.at(v % blocks * LANES + lane)));
+        part.sources.clone().flat_map(block).collect()
     }
 
-    /// The real channel of every padded output channel.
-    fn outputs(&self) -> Vec<Option<usize>> {
-        (0..self.to.padded()).map(|channel| self.to.at(channel)).collect()
+    /// The real channel of a part's padded output channels.
+    fn outputs(&self, part: &Part) -> Vec<Option<usize>> {
+        let channels = part.outputs.start * LANES..part.outputs.end * LANES;
+        channels.map(|channel| self.to.at(channel)).collect()
     }
 
     /// Flat position of the weight from a source to an output channel, where both are real.
@@ -335,7 +365,7 @@ impl Block {
     /// Lays the caller's weights out for the kernels.
     pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
         let packed = self.packed();
-        let (taps, used, width) = (self.taps(), self.used_lanes(), self.to.padded());
+        let (taps, used) = (self.taps(), self.used_lanes());
         let value = |at: Option<usize>| at.map_or(0.0, |at| weights[at]);
         let (depthwise, pointwise) = to[..packed.len].split_at_mut(packed.forward);
         for (i, to) in depthwise.iter_mut().enumerate() {
@@ -343,24 +373,39 @@ impl Block {
             *to =
                 if self.kernel.is_some() { value(self.depthwise_at(block * LANES + lane, tap)) } else { 1.0 };
         }
-        let (forward, backward) = pointwise.split_at_mut(packed.backward - packed.forward);
-        let (real, sources) = (self.outputs(), self.sources(used));
+        let (mut forward, mut backward) = pointwise.split_at_mut(packed.backward - packed.forward);
+        for part in self.parts() {
+            let (to, rest) = forward.split_at_mut(part.weights_len(used));
+            self.pack_forward(weights, &part, to);
+            forward = rest;
+            let (to, rest) = backward.split_at_mut(part.weights_len(LANES));
+            self.pack_backward(weights, &part, to);
+            backward = rest;
+        }
+    }
+
+    /// `[outputs, sources * used lanes, 8]`.
+    fn pack_forward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
+        let (real, sources) = (self.outputs(part), self.sources(part, self.used_lanes()));
         let per_output = sources.len() * LANES;
-        let outputs =
-            forward.par_chunks_exact_mut(per_output).with_min_len(PACKED_AT_ONCE.div_ceil(per_output));
+        let outputs = to.par_chunks_exact_mut(per_output).with_min_len(PACKED_AT_ONCE.div_ceil(per_output));
         outputs.zip(real.par_chunks_exact(LANES)).for_each(|(to, real)| {
             for (to, &source) in to.chunks_exact_mut(LANES).zip(&sources) {
-                to.iter_mut().zip(real).for_each(|(to, &real)| *to = value(self.weight_at(real, source)));
+                let weight = |&real| self.weight_at(real, source).map_or(0.0, |at| weights[at]);
+                to.iter_mut().zip(real).for_each(|(to, real)| *to = weight(real));
             }
         });
-        let (sources, per_block) = (self.sources(LANES), width * LANES);
-        let blocks =
-            backward.par_chunks_exact_mut(per_block).with_min_len(PACKED_AT_ONCE.div_ceil(per_block));
+    }
+
+    /// `[sources, outputs * 8, 8]`.
+    fn pack_backward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
+        let (real, sources) = (self.outputs(part), self.sources(part, LANES));
+        let per_block = real.len() * LANES;
+        let blocks = to.par_chunks_exact_mut(per_block).with_min_len(PACKED_AT_ONCE.div_ceil(per_block));
         blocks.zip(sources.par_chunks_exact(LANES)).for_each(|(to, sources)| {
             for (to, &real) in to.chunks_exact_mut(LANES).zip(&real) {
-                to.iter_mut()
-                    .zip(sources)
-                    .for_each(|(to, &source)| *to = value(self.weight_at(real, source)));
+                let weight = |&source| self.weight_at(real, source).map_or(0.0, |at| weights[at]);
+                to.iter_mut().zip(sources).for_each(|(to, source)| *to = weight(source));
             }
         });
     }
@@ -368,20 +413,24 @@ impl Block {
     /// Hands packed gradients over in the caller's layout; `grads` are those of [`Block::weights`].
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
         let (taps, first) = (self.taps(), self.weights().start);
-        let (depthwise, pointwise) = packed.split_at(self.packed_depthwise_grad());
+        let (depthwise, mut pointwise) = packed.split_at(self.packed_depthwise_grad());
         for (i, &value) in depthwise.iter().enumerate() {
             let (block, tap, lane) = (i / (taps * LANES), i / LANES % taps, i % LANES);
             if let Some(at) = self.depthwise_at(block * LANES + lane, tap) {
                 grads[at - first] = value;
             }
         }
-        let sources = self.sources(LANES);
-        for (&real, packed) in self.outputs().iter().zip(pointwise.chunks_exact(sources.len())) {
-            for (&value, &source) in packed.iter().zip(&sources) {
-                if let Some(at) = self.weight_at(real, source) {
-                    grads[at - first] = value;
+        for part in self.parts() {
+            let (packed, rest) = pointwise.split_at(part.weights_len(LANES));
+            let sources = self.sources(&part, LANES);
+            for (&real, packed) in self.outputs(&part).iter().zip(packed.chunks_exact(sources.len())) {
+                for (&value, &source) in packed.iter().zip(&sources) {
+                    if let Some(at) = self.weight_at(real, source) {
+                        grads[at - first] = value;
+                    }
                 }
             }
+            pointwise = rest;
         }
     }
 
@@ -447,18 +496,22 @@ impl Block {
         (0..height).step_by(step).map(move |row| (row, step.min(height - row)))
     }
 
-    /// `n` pixels in a row, forward.
-    fn pixels(&self, x_block: usize, y_block: usize, n: usize) -> Pixels {
-        Pixels {
-            blocks: self.virtual_blocks(),
-            lanes: self.used_lanes(),
-            x_block,
-            x_row: 0,
-            out: self.to.blocks(),
-            y_block,
-            y_row: 0,
-            rows: 1,
-            n,
+    /// All parts of `n` pixels in a row, forward; blocks of `x` and `y` are so many floats apart.
+    fn multiply<S: Simd>(
+        &self,
+        s: S,
+        mut w: &[f32],
+        (x, x_block): (&[f32], usize),
+        (y, y_block): (&mut [f32], usize),
+        n: usize,
+    ) {
+        let lanes = self.used_lanes();
+        for part in self.parts() {
+            let (blocks, out) = (part.sources.len(), part.outputs.len());
+            let pixels = Pixels { blocks, lanes, x_block, x_row: 0, out, y_block, y_row: 0, rows: 1, n };
+            let x = &x[part.sources.start * x_block..];
+            pointwise(s, x, w, &mut y[part.outputs.start * y_block..], &pixels);
+            w = &w[part.weights_len(lanes)..];
         }
     }
 
@@ -483,8 +536,8 @@ impl Block {
             let start = row * width * LANES;
             let (from, x_block) =
                 self.chunk(s, &taps, &packed[at.depthwise..at.forward], (x, plane), (row, rows), gathered);
-            let pixels = self.pixels(x_block, area * LANES, n);
-            pointwise(s, from, &packed[at.forward..at.backward], &mut y[start..], &pixels);
+            let w = &packed[at.forward..at.backward];
+            self.multiply(s, w, (from, x_block), (&mut y[start..], area * LANES), n);
             for (block, (sums, pivot)) in sums.iter_mut().zip(&mut pivots).enumerate() {
                 let y = &y[block * area * LANES + start..][..n * LANES];
                 if row == 0 {
@@ -528,8 +581,8 @@ impl Block {
                 (&[][..], 0)
             };
             if grad.y.is_empty() {
-                let pixels = self.pixels(x_block, n * LANES, n);
-                pointwise(s, x, &packed[at.forward..at.backward], scratch.raw, &pixels);
+                let w = &packed[at.forward..at.backward];
+                self.multiply(s, w, (x, x_block), (&mut *scratch.raw, n * LANES), n);
             }
             for block in 0..out {
                 let range = block * area * LANES + row * width * LANES..;
@@ -540,26 +593,35 @@ impl Block {
                 let line = grad.norms.back_line(grad.grads, grad.norm, block);
                 NormGrad { g, y, k: lanes(grad.k, block), line, to }.apply(s);
             }
-            if wanted {
-                let (g, g_block, blocks) = (&*scratch.grad, n * LANES, self.virtual_blocks());
-                pointwise::WeightGrad { g, g_block, out, x, x_block, blocks, n }.add_to(s, pointwise_grads);
+            let (mut w, mut to) = (&packed[at.backward..at.len], &mut *pointwise_grads);
+            for part in self.parts() {
+                let (blocks, out, len) = (part.sources.len(), part.outputs.len(), part.weights_len(LANES));
+                let g = &scratch.grad[part.outputs.start * n * LANES..];
+                if wanted {
+                    let (part_grads, rest) = std::mem::take(&mut to).split_at_mut(len);
+                    let x = &x[part.sources.start * x_block..];
+                    pointwise::WeightGrad { g, g_block: n * LANES, out, x, x_block, blocks, n }
+                        .add_to(s, part_grads);
+                    to = rest;
+                }
+                if !scratch.planes.is_empty() {
+                    let pixels = Pixels {
+                        blocks: out,
+                        lanes: LANES,
+                        x_block: n * LANES,
+                        x_row: width * LANES,
+                        out: blocks,
+                        y_block: to_plane.len(),
+                        y_row: to_plane.row(),
+                        rows,
+                        n: width,
+                    };
+                    let start =
+                        part.sources.start * to_plane.len() + to_plane.origin() + row * to_plane.row();
+                    pointwise(s, g, w, &mut scratch.planes[start..], &pixels);
+                }
+                w = &w[len..];
             }
-            if scratch.planes.is_empty() {
-                continue;
-            }
-            let pixels = Pixels {
-                blocks: out,
-                lanes: LANES,
-                x_block: n * LANES,
-                x_row: width * LANES,
-                out: self.virtual_blocks(),
-                y_block: to_plane.len(),
-                y_row: to_plane.row(),
-                rows,
-                n: width,
-            };
-            let to = &mut scratch.planes[to_plane.origin() + row * to_plane.row()..];
-            pointwise(s, scratch.grad, &packed[at.backward..at.len], to, &pixels);
         }
         let Some([kernel, dilation, padding]) = self.kernel else { return };
         let per_block = self.taps() * LANES;
