@@ -283,7 +283,9 @@ impl Block {
     fn parts(&self) -> impl Iterator<Item = Part> + use<> {
         let (out, sources) = (self.to.blocks(), self.virtual_blocks());
         let (middle, own) = match self.wiring {
-            Wiring::Halves { half, .. } if half.is_multiple_of(LANES) => (half / LANES, self.from.blocks()),
+            Wiring::Halves { half, .. } if half > 0 && half.is_multiple_of(LANES) => {
+                (half / LANES, self.from.blocks())
+            }
             _ => (out, sources),
         };
         let first = Part { outputs: 0..middle, sources: 0..own };
