@@ -189,18 +189,16 @@ impl Drawn {
     /// Writes the changed and normalised image `[c, h, w]` to `out`. `tables` holds what each byte becomes in
     /// each channel.
     pub(crate) fn apply(&self, raw: &[u8], shape: ImageShape, tables: &[[f32; 256]], out: &mut [f32]) {
-        if self.window.is_none() && self.jitter.is_none() && self.changes.is_empty() {
-            return self.normalise(raw, shape, tables, out);
-        }
-        let mut pixels = raw.to_vec();
-        if let Some(window) = self.window {
-            warp::zoom(&mut pixels, shape, window);
+        let zoomed = self.window.map(|window| warp::zoomed(raw, shape, window));
+        let pixels = zoomed.as_deref().unwrap_or(raw);
+        if self.jitter.is_none() && self.changes.is_empty() {
+            return self.normalise(pixels, shape, tables, out);
         }
         // What is still to do after the bytes have changed: the cutout.
         let moved = Self { cutout: Default::default(), ..*self };
         let bytes: [u8; 256] = std::array::from_fn(|value| value as u8);
         let mut shifted = vec![0; pixels.len()];
-        moved.place(&pixels, shape, |_| &bytes, &mut shifted);
+        moved.place(pixels, shape, |_| &bytes, &mut shifted);
         if let Some(jitter) = &self.jitter {
             jitter.apply(&mut shifted, shape);
         }
