@@ -32,6 +32,24 @@ impl Padded {
     pub const fn origin(self) -> usize {
         self.border * (self.row() + LANES)
     }
+
+    /// Zeros in the borders of such planes.
+    pub fn clear_borders(self, planes: &mut [f32]) {
+        let (row, edge) = (self.row(), self.border * LANES);
+        if edge == 0 {
+            return;
+        }
+        for plane in planes.chunks_exact_mut(self.len()) {
+            let (above, rest) = plane.split_at_mut(self.border * row);
+            let (inside, below) = rest.split_at_mut(self.h * row);
+            above.fill(0.0);
+            below.fill(0.0);
+            for line in inside.chunks_exact_mut(row) {
+                line[..edge].fill(0.0);
+                line[row - edge..].fill(0.0);
+            }
+        }
+    }
 }
 
 /// One tap: where it reads relative to its output's anchor in pixels down and right, and its eight weights' position.

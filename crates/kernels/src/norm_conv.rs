@@ -281,21 +281,28 @@ impl NormConv {
     }
 
     /// The padded, activated copy of one image's input.
-    fn activated<S: Simd>(&self, s: S, input: &NormConvInput<'_>, image: usize, to: &mut [f32]) {
-        let len = self.input_image();
+    fn activated<S: Simd>(
+        &self,
+        s: S,
+        workspace: &Workspace,
+        input: &NormConvInput<'_>,
+        image: usize,
+    ) -> Buffer {
+        let (len, plane) = (self.input_image(), self.plane());
+        let mut to = workspace.take(self.block.from.blocks() * plane.len());
+        plane.clear_borders(&mut to);
         let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        activate(s, &input.x[image * len..][..len], None, floor, self.plane(), to);
+        activate(s, &input.x[image * len..][..len], None, floor, plane, &mut to);
+        to
     }
 
     fn raw<S: Simd>(&self, s: S, job: &RawJob<'_>, image: usize, y: &mut [f32], stats: Option<&mut [f64]>) {
-        let plane = self.plane();
-        let mut padded = job.workspace.take_zeroed(self.block.from.blocks() * plane.len());
-        self.activated(s, job.input, image, &mut padded);
+        let padded = self.activated(s, job.workspace, job.input, image);
         if let Some(direct) = &self.direct {
             return direct.forward(s, job.workspace, job.packed, &padded, y, stats);
         }
         let mut gathered = job.workspace.take(self.block.gathered_len());
-        self.block.forward(s, job.packed, (&padded, plane), &mut gathered, y, stats);
+        self.block.forward(s, job.packed, (&padded, self.plane()), &mut gathered, y, stats);
     }
 }
 
@@ -462,9 +469,7 @@ impl<S: Simd> Back<'_, S> {
     /// One image: adds to the packed weight gradients, writes the input's.
     fn image(&self, image: usize, weights: &mut [f32], x: Option<&mut [f32]>) {
         let (conv, block) = (self.conv, &self.conv.block);
-        let plane = conv.plane();
-        let mut padded = self.workspace.take_zeroed(block.from.blocks() * plane.len());
-        conv.activated(self.s, self.input, image, &mut padded);
+        let padded = conv.activated(self.s, self.workspace, self.input, image);
         let len = self.saved.raw.len() / self.saved.n;
         let at = image * len..(image + 1) * len;
         let (g, y) = (&self.grad_output[at.clone()], &self.saved.raw[at]);
@@ -478,7 +483,8 @@ impl<S: Simd> Back<'_, S> {
         let mut gathered = self.workspace.take(block.gathered_len());
         let mut grad = self.workspace.take(block.grad_len());
         let planes = if x.is_some() { block.virtual_blocks() * grad_plane.len() } else { 0 };
-        let mut planes = self.workspace.take_zeroed(planes);
+        let mut planes = self.workspace.take(planes);
+        grad_plane.clear_borders(&mut planes);
         let mut scratch = BlockScratch {
             gathered: &mut gathered,
             grad: &mut grad,
@@ -486,7 +492,7 @@ impl<S: Simd> Back<'_, S> {
             planes: &mut planes,
             plane: grad_plane,
         };
-        block.backward_weights(self.s, self.packed, (&padded, plane), &raw, &mut scratch, weights);
+        block.backward_weights(self.s, self.packed, (&padded, conv.plane()), &raw, &mut scratch, weights);
         if let Some(to) = x {
             self.input_grad(image, (&planes, grad_plane), to);
         }
