@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use burn::module::Module;
 use cdarts_data::Loader;
 use cdarts_nets::Features;
 use cdarts_runs::{Event, Phase};
@@ -111,21 +112,23 @@ impl Run {
     }
 
     /// Images that the part of the search network that `cell` keeps classifies rightly, and all. Batch norms use the
-    /// batch's statistics: the running ones are those of all operations mixed.
+    /// batch's statistics: the running ones are those of all operations mixed. So it runs where gradients are made, but
+    /// asks for none: nothing would be kept for a way back that never comes.
     fn opinion(
         &self,
         nets: &SearchNets,
         cell: &Genotype,
         loader: &Loader,
     ) -> Result<(usize, usize), SearchError> {
-        let net = nets.supernet.discrete(&Architecture::from(cell));
+        let net = nets.supernet.discrete(&Architecture::from(cell)).no_grad();
+        let stem = nets.stem.clone().no_grad();
         let (mut correct, mut total) = (0, 0);
         for batch in loader.in_order() {
             if total >= IMAGES {
                 break;
             }
             let batch = Batch::new(batch?, &self.device);
-            let Features { logits, .. } = net.forward(nets.stem.forward(batch.images.clone()), None);
+            let Features { logits, .. } = net.forward(stem.forward(batch.images.clone()), None);
             correct += batch.correct(&logits);
             total += batch.classes.len();
         }

@@ -196,32 +196,35 @@ impl<'p> Layout<'p> {
         }
     }
 
-    /// Calls `each(packed position, flat position)` for every weight of a bundle that is computed read by read.
-    fn each_weight(&self, bundle: &Bundle, mut each: impl FnMut(usize, usize)) {
-        let taps = bundle.kernel * bundle.kernel;
-        self.each_output(bundle, |to, first| {
-            let column = bundle.reads.column(bundle.pairs, to);
-            for i in 0..self.plan.channels() * taps {
-                let (from, tap) = (i / taps, i % taps);
-                each(column.at(from / LANES * taps + tap, from % LANES), first + i);
-            }
-        });
-    }
-
     /// Packs all weights for the way there.
     pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
         let len = |bundle: &Bundle| self.packed_bundle_len(bundle);
         split(to, self.bundles(), len).into_par_iter().for_each(|(bundle, part)| {
             part.fill(0.0);
             match self.tiling(bundle) {
-                Some(_) => self.each_output(bundle, |to, first| {
-                    for from in 0..self.plan.channels() {
-                        let kernel = winograd::kernel(weights, first + from * TAPS);
-                        let at = winograd::weight_at(self.blocks(), to, from);
-                        winograd::put_weights(kernel, part, at);
-                    }
-                }),
-                None => self.each_weight(bundle, |packed, at| part[packed] = weights[at]),
+                Some(_) => self.pack_tiled(bundle, weights, part),
+                None => self.pack_direct(bundle, weights, part),
+            }
+        });
+    }
+
+    /// Input by input, because weights to neighbouring outputs lie side by side.
+    fn pack_tiled(&self, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
+        for from in 0..self.plan.channels() {
+            self.each_output(bundle, |to, first| {
+                let kernel = winograd::kernel(weights, first + from * TAPS);
+                winograd::put_weights(kernel, part, winograd::weight_at(self.blocks(), to, from));
+            });
+        }
+    }
+
+    fn pack_direct(&self, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
+        let taps = bundle.kernel * bundle.kernel;
+        self.each_output(bundle, |to, first| {
+            let column = bundle.reads.column(bundle.pairs, to);
+            for (i, &weight) in weights[first..][..self.plan.channels() * taps].iter().enumerate() {
+                let (from, tap) = (i / taps, i % taps);
+                part[column.at(from / LANES * taps + tap, from % LANES)] = weight;
             }
         });
     }
@@ -280,23 +283,36 @@ impl<'p> Layout<'p> {
 
     /// Copies packed gradients to the caller's flat ones.
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
-        for bundle in self.bundles() {
-            let part = &packed[bundle.at..];
-            match self.tiling(bundle) {
-                Some(_) => self.unpack_tiled(bundle, part, grads),
-                None => self.each_weight(bundle, |from, at| grads[at] = part[from]),
-            }
-        }
+        let mut paths: Vec<(&Bundle, usize, Weight)> = (self.bundles())
+            .flat_map(|bundle| {
+                bundle.paths.iter().enumerate().map(move |(p, &(_, weight, _))| (bundle, p, weight))
+            })
+            .collect();
+        paths.sort_by_key(|(_, _, weight)| weight.offset);
+        let parts = split(grads, paths.iter(), |(_, _, weight)| weight.len());
+        parts.into_par_iter().for_each(|(&(bundle, p, _), grads)| {
+            self.unpack_path(bundle, p, &packed[bundle.at..], grads);
+        });
     }
 
-    fn unpack_tiled(&self, bundle: &Bundle, part: &[f32], grads: &mut [f32]) {
-        self.each_output(bundle, |to, first| {
-            let kernels = grads[first..].as_chunks_mut().0.iter_mut().take(self.plan.channels());
-            for (from, kernel) in kernels.enumerate() {
-                let at = winograd::grad_at(self.blocks(), bundle.pairs, to, from);
-                *kernel = winograd::kernel_grad(part, at);
+    /// The gradients of the bundle's convolution number `p`, `[c, c, kernel, kernel]`.
+    fn unpack_path(&self, bundle: &Bundle, p: usize, packed: &[f32], grads: &mut [f32]) {
+        let taps = bundle.kernel * bundle.kernel;
+        for (to, grads) in grads.chunks_exact_mut(self.plan.channels() * taps).enumerate() {
+            let to = p * self.channels.padded() + to;
+            if self.tiling(bundle).is_some() {
+                for (from, kernel) in grads.as_chunks_mut().0.iter_mut().enumerate() {
+                    let at = winograd::grad_at(self.blocks(), bundle.pairs, to, from);
+                    *kernel = winograd::kernel_grad(packed, at);
+                }
+                continue;
             }
-        });
+            let column = bundle.reads.column(bundle.pairs, to);
+            for (i, grad) in grads.iter_mut().enumerate() {
+                let (from, tap) = (i / taps, i % taps);
+                *grad = packed[column.at(from / LANES * taps + tap, from % LANES)];
+            }
+        }
     }
 }
 
