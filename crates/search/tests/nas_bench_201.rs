@@ -151,6 +151,27 @@ fn the_table_is_consulted_after_the_end() {
     assert_eq!(kept, Some(told));
 }
 
+/// Megabytes that the process holds.
+#[cfg(target_os = "linux")]
+fn resident() -> usize {
+    let pages: usize =
+        fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096 >> 20
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn ordering_cells_keeps_nothing_of_each() {
+    let settings = and(&["retrain.epochs=0", "run.ranking_cells=300"]);
+    let (_folder, mut run) = begin(&settings).unwrap();
+    let Ending::Done(outcome) = run.work(&mut Silent).unwrap() else { panic!("nobody stopped it") };
+    let before = resident();
+    let told = run.consult(outcome, &table(), &mut Silent).unwrap().unwrap();
+    assert_eq!(told.table.unwrap().ranking["counted"].cells, 300);
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 200, "{grown} MB more, from {before} MB");
+}
+
 #[test]
 fn genotypes_of_the_other_space_are_refused() {
     let refused = |settings: &[&str], genotype: &str| {
