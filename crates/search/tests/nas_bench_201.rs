@@ -156,7 +156,7 @@ fn the_table_is_consulted_after_the_end() {
 fn resident() -> usize {
     let pages: usize =
         fs::read_to_string("/proc/self/statm").unwrap().split(' ').nth(1).unwrap().parse().unwrap();
-    pages * 4096 >> 20
+    (pages * 4096) >> 20
 }
 
 #[test]

@@ -137,6 +137,7 @@ impl Cost {
     }
 }
 
+#[allow(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Plan {
     Cell(CellPlan),
     Conv(NormConv),
