@@ -1,8 +1,6 @@
 //! (ReLU →) convolution → batch norm as one operation: the cells' pre-processing (1×1 and FactorizedReduce,
 //! facts 3.1), stems (3.3), heads (3.5) and NAS-Bench-201's dense convolutions. Those of stride 1 with rows of whole
-//! fours of pixels run in place ([`Direct`]), the rest gathers ([`Block`]): 6.6, 6.2 and 6.6 ms against 9.8, 8.0 and
-//! 7.4 for a 3×3 with 16, 32 and 64 channels at 32², 16² and 8², forward and backward of 64 images on two busy AVX2 cores
-//! (medians of five alternating runs).
+//! fours of pixels run in place ([`Direct`], 3×3 ones by tiles), the rest gathers ([`Block`]).
 
 use rayon::prelude::*;
 
