@@ -690,12 +690,7 @@ pub(crate) fn channel_moments<S: Simd>(s: S, y: &[f32], pixels: usize, stats: &m
 
 /// An image's means and sums of squared deviations, `[2, padded channels]`, from the sums of `y − pivot` and of its
 /// square over `count` pixels.
-pub(crate) fn finish_moments(
-    sums: &[[[f64; LANES]; 2]],
-    pivots: &[[f32; LANES]],
-    count: f64,
-    stats: &mut [f64],
-) {
+fn finish_moments(sums: &[[[f64; LANES]; 2]], pivots: &[[f32; LANES]], count: f64, stats: &mut [f64]) {
     let (means, squares) = stats.split_at_mut(sums.len() * LANES);
     for (i, (mean, square)) in means.iter_mut().zip(squares).enumerate() {
         let (block, lane) = (i / LANES, i % LANES);

@@ -33,6 +33,11 @@ impl Padded {
         self.border * (self.row() + LANES)
     }
 
+    /// First float of a channel block among such planes of pairs of blocks.
+    pub const fn paired(self, block: usize) -> usize {
+        block / 2 * 2 * self.len() + block % 2 * LANES
+    }
+
     /// Zeros in the borders of such planes.
     pub fn clear_borders(self, planes: &mut [f32]) {
         let (row, edge) = (self.row(), self.border * LANES);

@@ -77,7 +77,7 @@ impl Direct {
         let blocks = self.to.blocks();
         let at = |[y, x]: [usize; 2]| {
             let tap = (last - y) * 2 * plane.row() + (last - x) * PAIR;
-            (0..blocks).map(move |block| block / 2 * 2 * plane.len() + tap + block % 2 * LANES)
+            (0..blocks).map(move |block| plane.paired(block) + tap)
         };
         Reads { offsets: self.taps().flat_map(at).collect(), lanes: LANES }
     }
@@ -222,7 +222,7 @@ impl Direct {
         for block in 0..self.to.blocks() {
             let [g, y] = [grad.g, grad.y].map(|of| &of[block * area..][..area]);
             let line = grad.norms.back_line(grad.grads, grad.norm, block);
-            let to = &mut planes[block / 2 * 2 * plane.len() + origin + block % 2 * LANES..];
+            let to = &mut planes[plane.paired(block) + origin..];
             PairedNormGrad { g, y, k: lanes(grad.k, block), line, w: plane.w, to, to_row }.apply(s);
         }
     }
@@ -262,8 +262,7 @@ impl Direct {
         let [from, outputs] = [self.from, self.to].map(Channels::blocks);
         let mut strip = Strip::new(tiling, workspace, from.max(outputs), outputs);
         let plane = self.grad_plane();
-        let grad_blocks: Vec<usize> =
-            (0..outputs).map(|block| block / 2 * 2 * plane.len() + block % 2 * LANES).collect();
+        let grad_blocks: Vec<usize> = (0..outputs).map(|block| plane.paired(block)).collect();
         let grad = Planes { data: planes, blocks: &grad_blocks, steps: [PAIR, 2 * plane.row()] };
         if !weights.is_empty() {
             let x = Planes { data: x, blocks: &self.plane_blocks(), steps: [LANES, self.plane().row()] };

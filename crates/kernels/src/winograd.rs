@@ -60,6 +60,14 @@ impl Tiling {
         POINTS * self.point(blocks)
     }
 
+    /// Number and upper left pixel of every tile of the strip from `row` on.
+    #[inline(always)]
+    fn strip_tiles(self, row: usize) -> impl Iterator<Item = (usize, [usize; 2])> {
+        (0..self.strip).flat_map(move |down| {
+            (0..self.columns).map(move |x| (down * self.columns + x, [2 * (row + down), 2 * x]))
+        })
+    }
+
     fn reads(self, blocks: usize) -> Reads {
         Reads { offsets: (0..blocks).map(|block| block * self.tiles() * LANES).collect(), lanes: LANES }
     }
@@ -246,14 +254,11 @@ impl Kernel for Windows<'_> {
         let Self { tiling, row, x, to } = self;
         let ([pixel, line], point) = (x.steps, tiling.point(x.blocks.len()));
         for (block, from) in x.blocks.iter().enumerate() {
-            for tile_row in 0..tiling.strip {
-                for column in 0..tiling.columns {
-                    // SAFETY: `Tiling::windows` checked the planes, the rows of tiles and the room for transforms.
-                    unsafe {
-                        let x = x.data.as_ptr().add(from + 2 * (row + tile_row) * line + 2 * column * pixel);
-                        let tile = tile_row * tiling.columns + column;
-                        window::<S>(x, [pixel, line], to.add((block * tiling.tiles() + tile) * LANES), point);
-                    }
+            for (tile, [down, across]) in tiling.strip_tiles(row) {
+                // SAFETY: `Tiling::windows` checked the planes, the rows of tiles and the room for transforms.
+                unsafe {
+                    let x = x.data.as_ptr().add(from + down * line + across * pixel);
+                    window::<S>(x, [pixel, line], to.add((block * tiling.tiles() + tile) * LANES), point);
                 }
             }
         }
@@ -298,18 +303,15 @@ impl Kernel for Grads<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let Self { tiling, row, y, to } = self;
+        let Self { tiling, row, y, to: transforms } = self;
         let ([pixel, line], point) = (y.steps, tiling.point(y.blocks.len().next_multiple_of(2)));
         for (block, from) in y.blocks.iter().enumerate() {
-            for tile_row in 0..tiling.strip {
-                for column in 0..tiling.columns {
-                    // SAFETY: `Tiling::grads` checked the planes, the rows of tiles and the room for transforms.
-                    unsafe {
-                        let first = from + y.inside() + 2 * (row + tile_row) * line + 2 * column * pixel;
-                        let tile = block / 2 * tiling.tiles() + tile_row * tiling.columns + column;
-                        let to = to.add(tile * PAIR + block % 2 * LANES);
-                        grad::<S>(y.data.as_ptr().add(first), [pixel, line], to, point);
-                    }
+            let to = block / 2 * tiling.tiles() * PAIR + block % 2 * LANES;
+            for (tile, [down, across]) in tiling.strip_tiles(row) {
+                // SAFETY: `Tiling::grads` checked the planes, the rows of tiles and the room for transforms.
+                unsafe {
+                    let y = y.data.as_ptr().add(from + y.inside() + down * line + across * pixel);
+                    grad::<S>(y, [pixel, line], transforms.add(to + tile * PAIR), point);
                 }
             }
         }
@@ -347,15 +349,12 @@ impl Kernel for Tiles<'_> {
         let Self { tiling, row, products, to } = self;
         let (point, line) = (tiling.point(2), 2 * tiling.columns * LANES);
         for (block, at) in to.blocks.iter().enumerate() {
-            for tile_row in 0..tiling.strip {
-                for column in 0..tiling.columns {
-                    let tile = block * tiling.tiles() + tile_row * tiling.columns + column;
-                    // SAFETY: `Tiling::outputs` checked the products, the rows of tiles and the outputs.
-                    unsafe {
-                        let y = to.data.as_mut_ptr();
-                        let y = y.add(at + 2 * (row + tile_row) * line + 2 * column * LANES);
-                        outputs::<S>(products.add(tile * LANES), point, y, line, to.add);
-                    }
+            for (tile, [down, across]) in tiling.strip_tiles(row) {
+                // SAFETY: `Tiling::outputs` checked the products, the rows of tiles and the outputs.
+                unsafe {
+                    let y = to.data.as_mut_ptr().add(at + down * line + across * LANES);
+                    let products = products.add((block * tiling.tiles() + tile) * LANES);
+                    outputs::<S>(products, point, y, line, to.add);
                 }
             }
         }

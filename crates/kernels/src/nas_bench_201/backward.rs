@@ -303,7 +303,7 @@ impl<S: Simd> Reverse<'_, S> {
         for bundle in &fan.bundles {
             let Some(tiling) = layout.tiling(bundle) else { continue };
             let raw_blocks: Vec<usize> = (0..bundle.paths.len() * layout.blocks())
-                .map(|block| (bundle.first_pair + block / 2) * 2 * plane.len() + block % 2 * LANES)
+                .map(|block| plane.paired(2 * bundle.first_pair + block))
                 .collect();
             let grad = Planes { data: grads, blocks: &raw_blocks, steps: [PAIR, 2 * plane.row()] };
             let w = &self.forward.packed[fan.back_at..][..fan.tiled_len];
@@ -324,15 +324,14 @@ impl<S: Simd> Reverse<'_, S> {
             let k: Vec<f32> = self.grads.k[self.forward.norms.range(norm)].iter().map(|k| k * by).collect();
             let (g, y) = (self.grad(path.node, image, inner), self.raw(norm, image));
             for block in 0..blocks {
-                let at = p * blocks + block;
-                let pair = 2 * (bundle.first_pair + at / 2) * plane.len();
+                let at = plane.paired(2 * bundle.first_pair + p * blocks + block);
                 PairedNormGrad {
                     g: &g[block * area..][..area],
                     y: &y[block * area..][..area],
                     k: lanes(&k, block),
                     line: self.forward.norms.back_line(self.grads, norm, block),
                     w: plane.w,
-                    to: &mut to[pair + 2 * plane.origin() + at % 2 * LANES..],
+                    to: &mut to[at + 2 * plane.origin()..],
                     to_row: 2 * plane.row(),
                 }
                 .apply(self.forward.s);

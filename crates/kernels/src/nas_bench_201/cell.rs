@@ -6,14 +6,14 @@ use rayon::prelude::*;
 use super::layout::{Bundle, Layout, Scratch};
 use super::plan::{CellPlan, NODES, Op};
 use crate::arguments::Weighting;
-use crate::block::finish_moments;
+use crate::block::channel_moments;
 use crate::blocked::{LANES, blocked_len};
 use crate::cell::activate;
 use crate::dense::{Product, Walk};
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::group_size;
 use crate::norm::{Affine, BatchStats, Norms, RunningStats};
-use crate::pixelwise::{Term, moments, weighted_sum};
+use crate::pixelwise::{Term, weighted_sum};
 use crate::pool::BoxSum;
 use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
@@ -209,7 +209,7 @@ impl<S: Simd> Forward<'_, S> {
         let per_norm = 2 * self.layout.channels.padded();
         for &(_, _, norm) in &bundle.paths {
             let raw = &image.raw[norm * plane..][..plane];
-            plane_stats(self.s, raw, area, &mut stats[norm * per_norm..][..per_norm]);
+            channel_moments(self.s, raw, area / LANES, &mut stats[norm * per_norm..][..per_norm]);
         }
     }
 
@@ -263,26 +263,6 @@ impl<S: Simd> Forward<'_, S> {
                 .apply(self.s);
         }
     }
-}
-
-/// Mean and sum of squared deviations of every channel of one image, `[2, padded channels]`.
-fn plane_stats<S: Simd>(s: S, raw: &[f32], area: usize, stats: &mut [f64]) {
-    // Short stretches, then their sums: rounding stays that of a few dozen additions.
-    const STRETCH: usize = 64 * LANES;
-    let (mut sums, mut pivots) = (vec![], vec![]);
-    for y in raw.chunks_exact(area) {
-        let mut pivot = [0.0; LANES];
-        pivot.copy_from_slice(&y[..LANES]);
-        let mut total = [[0f64; LANES]; 2];
-        for part in y.chunks(STRETCH) {
-            for (total, part) in total.iter_mut().zip(moments(s, part, &pivot)) {
-                total.iter_mut().zip(part).for_each(|(total, part)| *total += f64::from(part));
-            }
-        }
-        sums.push(total);
-        pivots.push(pivot);
-    }
-    finish_moments(&sums, &pivots, (area / LANES) as f64, stats);
 }
 
 struct Inference<'a> {
