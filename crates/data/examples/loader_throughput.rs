@@ -50,7 +50,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = options()?;
     // As the program does: a batch's memory is used again.
     cdarts_kernels::keep_freed_memory();
-    rayon::ThreadPoolBuilder::new().num_threads(options.threads).build_global()?;
+    rayon::ThreadPoolBuilder::new().num_threads(options.threads).use_current_thread().build_global()?;
     let start = Instant::now();
     let stream_above = if options.stream { 0 } else { LoadOptions::default().stream_above };
     let dataset = load(options.folder.as_deref(), &LoadOptions { stream_above, ..LoadOptions::default() })?;

@@ -6,9 +6,10 @@ use std::{
     mem, panic,
     sync::{
         Arc,
-        mpsc::{Receiver, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use rand::seq::SliceRandom;
@@ -25,6 +26,9 @@ use crate::{
 /// Batches that wait ready. One would do while steps take longer than batches; the second covers the step after
 /// a slow one.
 const AHEAD: usize = 2;
+
+/// How long a thread of rayon's pool sleeps, at the most, before it looks for work of the pool again.
+const NAP: Duration = Duration::from_micros(100);
 
 /// Normalised images and their classes.
 #[derive(Clone, Debug, PartialEq)]
@@ -288,11 +292,43 @@ impl Batches {
         match mem::replace(&mut self.source, Source::Done) {
             Source::Thread { batches, worker } => {
                 drop(batches);
+                while rayon::current_thread_index().is_some() && !worker.is_finished() {
+                    if !helped() {
+                        thread::sleep(NAP);
+                    }
+                }
                 worker.join()
             }
             Source::Here(_) | Source::Done => Ok(()),
         }
     }
+}
+
+/// The next of `batches`; `None` after the last.
+///
+/// A thread of rayon's pool takes part in the pool's work meanwhile: the batch itself may wait for it, and where the pool
+/// has no other thread would wait for ever.
+fn receive<T>(batches: &Receiver<T>) -> Option<T> {
+    if rayon::current_thread_index().is_none() {
+        return batches.recv().ok();
+    }
+    loop {
+        match batches.try_recv() {
+            Ok(batch) => return Some(batch),
+            Err(TryRecvError::Disconnected) => return None,
+            Err(TryRecvError::Empty) if helped() => {}
+            Err(TryRecvError::Empty) => match batches.recv_timeout(NAP) {
+                Ok(batch) => return Some(batch),
+                Err(RecvTimeoutError::Disconnected) => return None,
+                Err(RecvTimeoutError::Timeout) => {}
+            },
+        }
+    }
+}
+
+/// Does a piece of the pool's work, if there is one.
+fn helped() -> bool {
+    rayon::yield_now() == Some(rayon::Yield::Executed)
 }
 
 impl Iterator for Batches {
@@ -303,7 +339,7 @@ impl Iterator for Batches {
     /// If the thread did: the rest of an epoch is never left out in silence.
     fn next(&mut self) -> Option<Self::Item> {
         let batch = match &mut self.source {
-            Source::Thread { batches, .. } => batches.recv().ok(),
+            Source::Thread { batches, .. } => receive(batches),
             Source::Here(producer) => producer.next(),
             Source::Done => None,
         };

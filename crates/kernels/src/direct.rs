@@ -112,12 +112,18 @@ impl Direct {
         });
     }
 
+    /// Flat position of the first tap from a padded channel of the input to one of the output.
+    fn flat(&self, to: usize, from: usize) -> Option<usize> {
+        Some((self.to.at(to)? * self.from.real() + self.from.at(from)?) * self.kernel * self.kernel)
+    }
+
     /// Calls `each(padded output channel, padded input channel, flat position of the first tap)`.
     fn each_channels(&self, mut each: impl FnMut(usize, usize, usize)) {
-        let taps = self.kernel * self.kernel;
-        for (to, real_to) in (0..self.to.padded()).filter_map(|c| Some((c, self.to.at(c)?))) {
-            for (from, real_from) in (0..self.from.padded()).filter_map(|c| Some((c, self.from.at(c)?))) {
-                each(to, from, (real_to * self.from.real() + real_from) * taps);
+        for to in 0..self.to.padded() {
+            for from in 0..self.from.padded() {
+                if let Some(flat) = self.flat(to, from) {
+                    each(to, from, flat);
+                }
             }
         }
     }
@@ -127,13 +133,7 @@ impl Direct {
         packed.fill(0.0);
         let (forward, backward) = packed.split_at_mut(self.packed_grad_len());
         if self.tiling.is_some() {
-            let blocks = [self.from, self.to].map(Channels::blocks);
-            return self.each_channels(|to, from, flat| {
-                let mut kernel = winograd::kernel(weights, flat);
-                winograd::put_weights(kernel, forward, winograd::weight_at(blocks[0], to, from));
-                kernel.reverse();
-                winograd::put_weights(kernel, backward, winograd::weight_at(blocks[1], from, to));
-            });
+            return self.pack_tiled(weights, [forward, backward]);
         }
         self.each_weight(|flat, at| forward[at] = weights[flat]);
         let (reads, pairs) = (self.grad_reads(), Self::pairs(self.from));
@@ -145,16 +145,45 @@ impl Direct {
         });
     }
 
+    fn pack_tiled(&self, weights: &[f32], [forward, backward]: [&mut [f32]; 2]) {
+        let [from_blocks, to_blocks] = [self.from, self.to].map(Channels::blocks);
+        for to in (0..self.to.padded()).step_by(LANES) {
+            for from in 0..self.from.padded() {
+                let firsts = std::array::from_fn(|lane| self.flat(to + lane, from));
+                let at = winograd::weight_at(from_blocks, to, from);
+                winograd::put_weights(weights, firsts, false, forward, at);
+            }
+        }
+        for from in (0..self.from.padded()).step_by(LANES) {
+            for to in 0..self.to.padded() {
+                let firsts = std::array::from_fn(|lane| self.flat(to, from + lane));
+                winograd::put_weights(
+                    weights,
+                    firsts,
+                    true,
+                    backward,
+                    winograd::weight_at(to_blocks, from, to),
+                );
+            }
+        }
+    }
+
     /// Hands packed gradients over in the caller's layout.
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
         if self.tiling.is_some() {
-            let (blocks, pairs) = (self.from.blocks(), Self::pairs(self.to));
-            return self.each_channels(|to, from, flat| {
-                let kernel = winograd::kernel_grad(packed, winograd::grad_at(blocks, pairs, to, from));
-                grads[flat..][..kernel.len()].copy_from_slice(&kernel);
-            });
+            return self.unpack_tiled(packed, grads);
         }
         self.each_weight(|flat, at| grads[flat] = packed[at]);
+    }
+
+    fn unpack_tiled(&self, packed: &[f32], grads: &mut [f32]) {
+        let (blocks, pairs) = (self.from.blocks(), Self::pairs(self.to));
+        for to in (0..self.to.padded()).step_by(LANES) {
+            for from in 0..self.from.padded() {
+                let firsts = std::array::from_fn(|lane| self.flat(to + lane, from));
+                winograd::take_grads(packed, winograd::grad_at(blocks, pairs, to, from), firsts, grads);
+            }
+        }
     }
 
     /// First floats of the blocks of a plane of `size`.

@@ -11,7 +11,7 @@ const MAX_GROUPS: usize = 32;
 const MIN_GROUPS: usize = 8;
 /// Floats that all groups' sums may take before there are fewer groups. A group of its own for each of 32 images of a
 /// search cell with 64 channels would be 60 MB to clear, fill and add up.
-const MAX_SUMS: usize = 4 << 20;
+const MAX_SUMS: usize = 1 << 20;
 
 /// Images in each group of a batch of which nothing large is summed.
 pub(crate) const fn group_size(n: usize) -> usize {

@@ -2,7 +2,7 @@
 //!
 //! The searched networks are chains of small, memory-bound operations. Here a whole cell is *one* operation with
 //! a hand-written way back ([`plan::CellPlan`]), and so is a convolution with its norm ([`NormConv`]: the cells'
-//! pre-processing, stems, heads); [`ReluPool`] is the heads' pooling. Everything has a plain, generic reference beside it ([`mod@reference`]).
+//! pre-processing, stems, heads); [`MeanPool`] is the pooling of heads and residual blocks. Everything has a plain, generic reference beside it ([`mod@reference`]).
 //!
 //! - Activations are blocked, `[n, c/8, h, w, 8]` ([`to_blocked`], [`from_blocked`], [`Channels`]); padding
 //!   channels are zero on the way in and stay zero.
@@ -55,6 +55,7 @@ mod depthwise;
 mod direct;
 mod error;
 mod groups;
+mod mean_pool;
 pub mod nas_bench_201;
 mod norm;
 mod norm_conv;
@@ -63,7 +64,6 @@ pub mod plan;
 mod pointwise;
 mod pool;
 pub mod reference;
-mod relu_pool;
 mod scratch;
 mod simd;
 mod winograd;
@@ -75,8 +75,8 @@ pub use blocked::{
 pub use cell::{CellInput, CellSaved};
 pub use cell_backward::CellGrads;
 pub use error::KernelError;
+pub use mean_pool::MeanPool;
 pub use norm::{Affine, BatchStats, RunningStats};
 pub use norm_conv::{NormConv, NormConvGrads, NormConvInput, NormConvSaved};
-pub use relu_pool::ReluPool;
 pub use simd::Level;
 pub use workspace::{Buffer, Workspace, keep_freed_memory};

@@ -8,6 +8,7 @@
 
 use crate::blocked::LANES;
 use crate::dense::{Column, PAIR, Product, Reads, Walk, WeightGrad};
+use crate::pixelwise::lanes;
 use crate::simd::{Kernel, Simd};
 use crate::workspace::{Buffer, Workspace};
 
@@ -115,32 +116,82 @@ impl Planes<'_> {
     }
 }
 
-/// The kernel whose first weight is `first`.
-pub(crate) fn kernel(weights: &[f32], first: usize) -> [f32; TAPS] {
-    std::array::from_fn(|tap| weights[first + tap])
+/// Weights of eight kernels side by side, `[9, 8]`.
+type Kernels = [[f32; LANES]; TAPS];
+
+/// The kernels whose first weights are at `firsts`; zeros where there is none.
+fn kernels(weights: &[f32], firsts: [Option<usize>; LANES]) -> Kernels {
+    let mut kernels = [[0.0; LANES]; TAPS];
+    for (lane, first) in firsts.into_iter().enumerate().filter_map(|(lane, first)| Some((lane, first?))) {
+        for (taps, &weight) in kernels.iter_mut().zip(&weights[first..][..TAPS]) {
+            taps[lane] = weight;
+        }
+    }
+    kernels
 }
 
-/// Puts the transform of one kernel where [`weight_at`] says.
-pub(crate) fn put_weights(kernel: [f32; TAPS], to: &mut [f32], [at, step]: [usize; 2]) {
-    for (point, value) in transform(kernel).into_iter().enumerate() {
-        to[at + point * step] = value;
+/// Puts the transforms of the kernels whose first weights are at `firsts` where [`weight_at`] says of the first of them,
+/// which is the first of its block.
+pub(crate) fn put_weights(
+    weights: &[f32],
+    firsts: [Option<usize>; LANES],
+    turned: bool,
+    to: &mut [f32],
+    [at, step]: [usize; 2],
+) {
+    let mut kernels = kernels(weights, firsts);
+    if turned {
+        kernels.reverse();
+    }
+    for (point, values) in transform(&kernels).into_iter().enumerate() {
+        to[at + point * step..][..LANES].copy_from_slice(&values);
     }
 }
 
-/// `G g Gᵀ` of one kernel, `[3, 3]`.
-fn transform(kernel: [f32; TAPS]) -> [f32; POINTS] {
-    let line = |[a, b, c]: [f32; 3]| [a, 0.5 * (a + b + c), 0.5 * (a - b + c), c];
-    let columns: [[f32; SIDE]; 3] = std::array::from_fn(|x| line(std::array::from_fn(|y| kernel[3 * y + x])));
-    let rows: [[f32; SIDE]; SIDE] = std::array::from_fn(|y| line(columns.map(|column| column[y])));
+fn each<const N: usize>(of: [[f32; LANES]; N], value: impl Fn([f32; N]) -> f32) -> [f32; LANES] {
+    std::array::from_fn(|lane| value(of.map(|of| of[lane])))
+}
+
+/// `G g Gᵀ` of each kernel.
+fn transform(kernels: &Kernels) -> [[f32; LANES]; POINTS] {
+    let line = |of: [[f32; LANES]; 3]| {
+        [of[0], each(of, |[a, b, c]| 0.5 * (a + b + c)), each(of, |[a, b, c]| 0.5 * (a - b + c)), of[2]]
+    };
+    let columns: [[[f32; LANES]; SIDE]; 3] =
+        std::array::from_fn(|x| line(std::array::from_fn(|y| kernels[3 * y + x])));
+    let rows: [[[f32; LANES]; SIDE]; SIDE] = std::array::from_fn(|y| line(columns.map(|column| column[y])));
     std::array::from_fn(|point| rows[point / SIDE][point % SIDE])
 }
 
-/// The gradient `Gᵀ u G` of one kernel, from that of its transform, which lies where [`grad_at`] says.
-pub(crate) fn kernel_grad(transformed: &[f32], [at, step]: [usize; 2]) -> [f32; TAPS] {
-    let line = |[a, b, c, d]: [f32; SIDE]| [a + 0.5 * (b + c), 0.5 * (b - c), 0.5 * (b + c) + d];
-    let u = |y: usize, x: usize| transformed[at + (SIDE * y + x) * step];
-    let columns: [[f32; 3]; SIDE] = std::array::from_fn(|x| line(std::array::from_fn(|y| u(y, x))));
-    let rows: [[f32; 3]; 3] = std::array::from_fn(|y| line(columns.map(|column| column[y])));
+/// Takes the gradients of the kernels whose first weights are at `firsts` from those of their transforms, which lie where
+/// [`grad_at`] says of the first of them, which is the first of its block.
+pub(crate) fn take_grads(
+    transformed: &[f32],
+    [at, step]: [usize; 2],
+    firsts: [Option<usize>; LANES],
+    grads: &mut [f32],
+) {
+    let point = |point: usize| lanes(&transformed[at + point * step..], 0);
+    let kernels = kernel_grads(std::array::from_fn(|i| *point(i)));
+    for (lane, first) in firsts.into_iter().enumerate().filter_map(|(lane, first)| Some((lane, first?))) {
+        for (grad, taps) in grads[first..][..TAPS].iter_mut().zip(&kernels) {
+            *grad = taps[lane];
+        }
+    }
+}
+
+/// The gradient `Gᵀ u G` of each kernel, from those of the transforms.
+fn kernel_grads(u: [[f32; LANES]; POINTS]) -> Kernels {
+    let line = |of: [[f32; LANES]; SIDE]| {
+        [
+            each(of, |[a, b, c, _]| a + 0.5 * (b + c)),
+            each(of, |[_, b, c, _]| 0.5 * (b - c)),
+            each(of, |[_, b, c, d]| 0.5 * (b + c) + d),
+        ]
+    };
+    let columns: [[[f32; LANES]; 3]; SIDE] =
+        std::array::from_fn(|x| line(std::array::from_fn(|y| u[SIDE * y + x])));
+    let rows: [[[f32; LANES]; 3]; 3] = std::array::from_fn(|y| line(columns.map(|column| column[y])));
     std::array::from_fn(|tap| rows[tap / 3][tap % 3])
 }
 

@@ -6,7 +6,7 @@ mod support;
 
 use cdarts_kernels::plan::{CellPlan, Edge, Op};
 use cdarts_kernels::{
-    BatchStats, CellInput, Channels, KernelError, ReluPool, Workspace, blocked_len, from_blocked,
+    BatchStats, CellInput, Channels, KernelError, MeanPool, Workspace, blocked_len, from_blocked,
     global_pool, global_pool_backward, to_blocked,
 };
 use proptest::prelude::*;
@@ -78,13 +78,13 @@ fn affine_parameters_must_fit_the_plan() {
 #[test]
 fn windows_that_do_not_fit_are_refused() {
     let refuse =
-        |window, stride| ReluPool::new(Channels::new(3), [4, 5], window, stride).map(|_| ()).unwrap_err();
+        |window, stride| MeanPool::new(Channels::new(3), [4, 5], window, stride).map(|_| ()).unwrap_err();
     let too_small = |what, minimum, found| KernelError::TooSmall { what, minimum, found };
     assert_eq!(refuse([5, 1], [1, 1]), too_small("image height", 5, 4));
     assert_eq!(refuse([1, 6], [1, 1]), too_small("image width", 6, 5));
     assert_eq!(refuse([0, 1], [1, 1]), too_small("window height", 1, 0));
     assert_eq!(refuse([1, 1], [1, 0]), too_small("horizontal stride", 1, 0));
-    let pool = ReluPool::new(Channels::new(3), [4, 5], [2, 2], [2, 1]).unwrap();
+    let pool = MeanPool::new(Channels::new(3), [4, 5], [2, 2], [2, 1]).unwrap();
     let failed = pool.forward(&Workspace::new(), 2, &[0.0; 320], &mut [0.0; 127]);
     assert_eq!(failed, Err(KernelError::Length { what: "output", expected: 128, found: 127 }));
     let failed = pool.backward(&Workspace::new(), 2, &[0.0; 320], &[0.0; 128], &mut [0.0; 319]);

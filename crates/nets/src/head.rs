@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation::relu, module};
 use cdarts_space::HeadPlan;
 
 use crate::conv::{Conv, ConvShape, Linear};
-use crate::fused::{Blocked, ConvKind, State, norm_conv, relu_global_pool, relu_pool};
+use crate::fused::{Blocked, ConvKind, State, mean_pool, norm_conv, relu_global_pool};
 use crate::init::Initialiser;
 use crate::laps::part;
 use crate::norm::BatchNorm;
@@ -81,7 +81,7 @@ impl Head {
         if height != width || n * last(0) * last(1) == 1 {
             return None;
         }
-        let x = relu_pool(x, self.pool, self.pool_stride);
+        let x = mean_pool(x, self.pool, self.pool_stride, true);
         let squeeze = ConvKind::Dense { window: [1, 1, 0], relu: false };
         let x = norm_conv(&x, squeeze, vec![self.squeeze.weight()], &self.squeeze_norm)?;
         let kind = ConvKind::Dense { window: [height, 1, 0], relu: true };

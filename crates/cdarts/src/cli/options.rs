@@ -135,13 +135,14 @@ impl RunOptions {
 }
 
 impl ThreadOptions {
-    /// Starts as many threads as were asked for, and says how many there are.
+    /// Makes this thread one of as many as were asked for, and says how many there are. (Were the pool made of others only,
+    /// every kernel would put this thread to sleep and wake it up again.)
     ///
     /// # Errors
     /// [`CliError::Threads`] where the system does not grant them.
     pub fn start(&self) -> Result<usize, CliError> {
         let threads = self.threads.map_or_else(default_threads, NonZeroUsize::get);
-        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let builder = rayon::ThreadPoolBuilder::new().num_threads(threads).use_current_thread();
         builder.build_global().map_err(|source| CliError::Threads { threads, source })?;
         Ok(threads)
     }

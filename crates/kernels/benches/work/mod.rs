@@ -10,8 +10,8 @@ use divan::counter::{BytesCount, ItemsCount};
 
 use cdarts_kernels::plan::{CellPlan, Edge, NODES, Op};
 use cdarts_kernels::{
-    Affine, CellGrads, CellInput, CellSaved, Channels, Level, NormConv, NormConvGrads, NormConvInput,
-    NormConvSaved, ReluPool, Workspace, blocked_len, nas_bench_201,
+    Affine, CellGrads, CellInput, CellSaved, Channels, Level, MeanPool, NormConv, NormConvGrads,
+    NormConvInput, NormConvSaved, Workspace, blocked_len, nas_bench_201,
 };
 
 /// Images of a batch.
@@ -141,7 +141,7 @@ impl Cost {
 enum Plan {
     Cell(CellPlan),
     Conv(NormConv),
-    Pool(ReluPool),
+    Pool(MeanPool),
     NasBench201(nas_bench_201::CellPlan),
 }
 
@@ -203,7 +203,10 @@ fn plan(case: &Case) -> Plan {
         }
         Kernel::Dense3 => dense([3, 1, 1]),
         Kernel::Dense1 => dense([1, 1, 0]),
-        Kernel::ReluPool => Plan::Pool(ReluPool::new(narrow, size, [5; 2], [3; 2]).expect("a pooling")),
+        Kernel::ReluPool => {
+            let pool = MeanPool::new(narrow, size, [5; 2], [3; 2]).expect("a pooling");
+            Plan::Pool(pool.behind_relu())
+        }
         Kernel::NasBench201 => {
             Plan::NasBench201(nas_bench_201::CellPlan::search(c, size).expect("a search cell"))
         }

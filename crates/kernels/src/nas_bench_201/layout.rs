@@ -208,13 +208,21 @@ impl<'p> Layout<'p> {
         });
     }
 
-    /// Input by input, because weights to neighbouring outputs lie side by side.
+    /// Where the rows of weights of a block's channels start: `row` floats a channel, from `first` on.
+    fn rows(&self, block: usize, first: usize, row: usize) -> [Option<usize>; LANES] {
+        std::array::from_fn(|lane| Some(first + self.channels.at(block * LANES + lane)? * row))
+    }
+
     fn pack_tiled(&self, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
-        for from in 0..self.plan.channels() {
-            self.each_output(bundle, |to, first| {
-                let kernel = winograd::kernel(weights, first + from * TAPS);
-                winograd::put_weights(kernel, part, winograd::weight_at(self.blocks(), to, from));
-            });
+        let (blocks, c) = (self.blocks(), self.plan.channels());
+        for (p, (_, weight, _)) in bundle.paths.iter().enumerate() {
+            for block in 0..blocks {
+                for from in 0..c {
+                    let firsts = self.rows(block, weight.offset + from * TAPS, c * TAPS);
+                    let at = winograd::weight_at(blocks, (p * blocks + block) * LANES, from);
+                    winograd::put_weights(weights, firsts, false, part, at);
+                }
+            }
         }
     }
 
@@ -251,13 +259,12 @@ impl<'p> Layout<'p> {
 
     fn pack_tiled_back(&self, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
         let blocks = bundle.paths.len() * self.blocks();
-        self.each_output(bundle, |to, first| {
-            for from in 0..self.plan.channels() {
-                let mut kernel = winograd::kernel(weights, first + from * TAPS);
-                kernel.reverse();
-                winograd::put_weights(kernel, part, winograd::weight_at(blocks, from, to));
-            }
-        });
+        for block in 0..self.blocks() {
+            self.each_output(bundle, |to, first| {
+                let at = winograd::weight_at(blocks, block * LANES, to);
+                winograd::put_weights(weights, self.rows(block, first, TAPS), true, part, at);
+            });
+        }
     }
 
     /// A read's sixteen lanes are channels of a raw output's gradient; the bundle's first read is number `read`.
@@ -297,17 +304,26 @@ impl<'p> Layout<'p> {
 
     /// The gradients of the bundle's convolution number `p`, `[c, c, kernel, kernel]`.
     fn unpack_path(&self, bundle: &Bundle, p: usize, packed: &[f32], grads: &mut [f32]) {
+        match self.tiling(bundle) {
+            Some(_) => self.unpack_tiled(bundle, p, packed, grads),
+            None => self.unpack_direct(bundle, p, packed, grads),
+        }
+    }
+
+    fn unpack_tiled(&self, bundle: &Bundle, p: usize, packed: &[f32], grads: &mut [f32]) {
+        let (blocks, c) = (self.blocks(), self.plan.channels());
+        for block in 0..blocks {
+            for from in 0..c {
+                let at = winograd::grad_at(blocks, bundle.pairs, (p * blocks + block) * LANES, from);
+                winograd::take_grads(packed, at, self.rows(block, from * TAPS, c * TAPS), grads);
+            }
+        }
+    }
+
+    fn unpack_direct(&self, bundle: &Bundle, p: usize, packed: &[f32], grads: &mut [f32]) {
         let taps = bundle.kernel * bundle.kernel;
         for (to, grads) in grads.chunks_exact_mut(self.plan.channels() * taps).enumerate() {
-            let to = p * self.channels.padded() + to;
-            if self.tiling(bundle).is_some() {
-                for (from, kernel) in grads.as_chunks_mut().0.iter_mut().enumerate() {
-                    let at = winograd::grad_at(self.blocks(), bundle.pairs, to, from);
-                    *kernel = winograd::kernel_grad(packed, at);
-                }
-                continue;
-            }
-            let column = bundle.reads.column(bundle.pairs, to);
+            let column = bundle.reads.column(bundle.pairs, p * self.channels.padded() + to);
             for (i, grad) in grads.iter_mut().enumerate() {
                 let (from, tap) = (i / taps, i % taps);
                 *grad = packed[column.at(from / LANES * taps + tap, from % LANES)];

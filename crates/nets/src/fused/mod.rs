@@ -20,7 +20,7 @@ use cdarts_kernels::{Channels, KernelError, Workspace};
 pub(crate) use cell::{FusedCell, run_cell};
 pub(crate) use conv::{ConvKind, norm_conv};
 pub(crate) use layout::pooled;
-pub(crate) use pool::{relu_global_pool, relu_pool};
+pub(crate) use pool::{mean_pool, relu_global_pool};
 pub(crate) use upstream::upstream;
 
 /// Buffers of all networks: they are used one after the other, and fresh memory costs more than arithmetic.
@@ -84,6 +84,16 @@ impl State {
         match self {
             Self::Plain(x) => x,
             Self::Blocked(x) => layout::from_blocked(x),
+        }
+    }
+
+    /// The sum, in the layout that this has.
+    pub(crate) fn plus(self, other: Tensor<4>) -> Self {
+        match self {
+            Self::Plain(x) => Self::Plain(x + other),
+            Self::Blocked(x) => {
+                Self::Blocked(Blocked { tensor: x.tensor + layout::to_blocked(other).tensor, ..x })
+            }
         }
     }
 }

@@ -1,18 +1,19 @@
-//! ReLU → average pooling as one operation: the heads' ends.
+//! Average pooling as one operation: the heads' beginnings and ends, and the residual blocks' halving.
 
 use burn::tensor::Tensor;
-use cdarts_kernels::{LANES, ReluPool};
+use cdarts_kernels::{LANES, MeanPool};
 
-use super::operation::{Forward, Way, apply, constant, host, parent};
+use super::operation::{Forward, Host, Way, apply, constant, host, parent};
 use super::{Blocked, WORKSPACE, layout, sound};
 
-/// Means of max(x, 0) over windows.
+/// Means over windows, of max(x, 0) if `relu`.
 ///
 /// # Shapes
 /// `[n, c/8, h, w, 8]` → `[n, c/8, h', w', 8]`
-pub(crate) fn relu_pool(x: Blocked, window: [usize; 2], stride: [usize; 2]) -> Blocked {
+pub(crate) fn mean_pool(x: Blocked, window: [usize; 2], stride: [usize; 2], relu: bool) -> Blocked {
     let (channels, (n, size)) = (x.channels, x.extent());
-    let pool = sound(ReluPool::new(channels, size, window, stride));
+    let pool = sound(MeanPool::new(channels, size, window, stride));
+    let pool = if relu { pool.behind_relu() } else { pool };
     let [h, w] = pool.output_size();
     let shape = [n, channels.blocks(), h, w, LANES];
     let forward = move |x: &[f32]| {
@@ -25,11 +26,12 @@ pub(crate) fn relu_pool(x: Blocked, window: [usize; 2], stride: [usize; 2]) -> B
         return Blocked { tensor, channels };
     }
     let tensor = apply([parent(x.tensor)], shape, |[x]| {
-        let output = forward(x.values());
+        let (output, len) = (forward(x.values()), x.values().len());
+        let read_back = if relu { x } else { Host::empty() };
         let back = move |Way { grad, wanted: [wanted], .. }: Way<'_, 1>| {
             [wanted.then(|| {
-                let mut grad_x = vec![0.0; x.values().len()];
-                sound(pool.backward(&WORKSPACE, n, x.values(), grad, &mut grad_x));
+                let mut grad_x = vec![0.0; len];
+                sound(pool.backward(&WORKSPACE, n, read_back.values(), grad, &mut grad_x));
                 grad_x.into()
             })]
         };
@@ -44,6 +46,6 @@ pub(crate) fn relu_pool(x: Blocked, window: [usize; 2], stride: [usize; 2]) -> B
 /// `[n, c/8, h, w, 8]` → `[n, c]`
 pub(crate) fn relu_global_pool(x: Blocked) -> Tensor<2> {
     let (channels, (n, size)) = (x.channels, x.extent());
-    let pooled = relu_pool(x, size, [1, 1]);
+    let pooled = mean_pool(x, size, [1, 1], true);
     layout::from_blocked(pooled).reshape([n, channels.real()])
 }

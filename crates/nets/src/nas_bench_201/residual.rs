@@ -1,12 +1,12 @@
 //! The residual block that ends a stage: half the size, twice the channels.
 
 use burn::module::Module;
-use burn::tensor::module;
 use burn::tensor::ops::AvgPoolOptions;
+use burn::tensor::{Tensor, module};
 use cdarts_space::nas_bench_201::ReductionPlan;
 
 use crate::conv::{Conv, ConvShape};
-use crate::fused::State;
+use crate::fused::{State, mean_pool};
 use crate::init::Initialiser;
 use crate::ops::ReluConvNorm;
 
@@ -36,12 +36,21 @@ impl ResidualBlock {
     /// # Shapes
     /// `[n, c, h, w]` → `[n, 2c, ⌈h/2⌉, ⌈w/2⌉]`
     pub fn forward(&self, x: State) -> State {
-        let fused = matches!(x, State::Blocked(_));
-        let inner = self.second.forward(self.first.forward(x.clone())).plain();
+        let inner = self.second.forward(self.first.forward(x.clone()));
+        inner.plus(self.shortcut.forward(halved(x)))
+    }
+}
+
+/// Means over windows of 2×2.
+fn halved(x: State) -> Tensor<4> {
+    match x {
+        State::Blocked(x) if x.extent().1.iter().all(|side| side % 2 == 0) => {
+            State::Blocked(mean_pool(x, [2, 2], [2, 2], false)).plain()
+        }
         // At an odd side the last window holds what is left.
-        let pool = AvgPoolOptions::new([2, 2]).with_stride([2, 2]).with_count_include_pad(false);
-        let halved = module::avg_pool2d(x.plain(), pool.with_ceil_mode(true));
-        let sum = inner + self.shortcut.forward(halved);
-        if fused { State::new(sum) } else { State::Plain(sum) }
+        x => {
+            let pool = AvgPoolOptions::new([2, 2]).with_stride([2, 2]).with_count_include_pad(false);
+            module::avg_pool2d(x.plain(), pool.with_ceil_mode(true))
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! ReLU → average pooling without padding: the way into the heads, and with the whole plane as its window the way
-//! out of them (facts 3.5).
+//! Average pooling without padding: behind a ReLU the way into the heads, and with the whole plane as its window the way
+//! out of them (facts 3.5); without one what NAS-Bench-201's residual blocks halve their input with.
 
 use rayon::prelude::*;
 
@@ -8,16 +8,17 @@ use crate::error::{KernelError, check, refuse_small};
 use crate::simd::{Job, Kernel, Simd};
 use crate::workspace::Workspace;
 
-/// The mean over windows of `max(x, 0)`.
+/// The mean over windows, of `x` or of `max(x, 0)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReluPool {
+pub struct MeanPool {
     channels: Channels,
     size: [usize; 2],
     window: [usize; 2],
     stride: [usize; 2],
+    relu: bool,
 }
 
-impl ReluPool {
+impl MeanPool {
     /// Windows of height and width `window`, `stride` pixels apart, in images of `size`.
     ///
     /// # Errors
@@ -38,7 +39,13 @@ impl ReluPool {
             ("image height", size[0], window[0]),
             ("image width", size[1], window[1]),
         ])?;
-        Ok(Self { channels, size, window, stride })
+        Ok(Self { channels, size, window, stride, relu: false })
+    }
+
+    /// The same of `max(x, 0)`.
+    #[must_use]
+    pub fn behind_relu(self) -> Self {
+        Self { relu: true, ..self }
     }
 
     /// Height and width of the output.
@@ -74,7 +81,7 @@ impl ReluPool {
         Ok(())
     }
 
-    /// Gradient of [`ReluPool::forward`] into `grad_x`, which is overwritten.
+    /// Gradient of [`MeanPool::forward`] into `grad_x`, which is overwritten. Without a ReLU `x` is not read and may be empty.
     ///
     /// # Errors
     /// [`KernelError::Length`] if a slice does not fit `n` and the plan.
@@ -86,9 +93,11 @@ impl ReluPool {
         grad_output: &[f32],
         grad_x: &mut [f32],
     ) -> Result<(), KernelError> {
-        check("input", self.input_len(n), x.len())?;
+        if self.relu {
+            check("input", self.input_len(n), x.len())?;
+        }
         check("gradient of the output", self.output_len(n), grad_output.len())?;
-        check("gradient of the input", x.len(), grad_x.len())?;
+        check("gradient of the input", self.input_len(n), grad_x.len())?;
         workspace.level().dispatch(Backward { pool: self, x, grad_output, grad_x });
         Ok(())
     }
@@ -110,7 +119,7 @@ impl ReluPool {
 }
 
 struct Forward<'a> {
-    pool: &'a ReluPool,
+    pool: &'a MeanPool,
     x: &'a [f32],
     output: &'a mut [f32],
 }
@@ -126,9 +135,9 @@ impl Job for Forward<'_> {
     }
 }
 
-/// One block's plane; lengths are those of [`ReluPool::planes`].
+/// One block's plane; lengths are those of [`MeanPool::planes`].
 struct Means<'a> {
-    pool: &'a ReluPool,
+    pool: &'a MeanPool,
     x: &'a [f32],
     y: &'a mut [f32],
 }
@@ -145,13 +154,14 @@ impl Kernel for Means<'_> {
         // SAFETY: windows lie inside the plane by the plan, and both planes have the plan's lengths.
         unsafe {
             let (zero, share) = (S::splat(0.0), S::splat(pool.share()));
+            let floor = if pool.relu { zero } else { S::splat(f32::NEG_INFINITY) };
             for (i, to) in y.chunks_exact_mut(LANES).enumerate() {
                 let from = x.as_ptr().add(i / wide * down + i % wide * right);
                 let mut total = zero;
                 for dy in 0..height {
                     let mut sum = zero;
                     for dx in 0..width {
-                        sum = S::add(sum, S::max(S::load(from.add(dy * row + dx * LANES)), zero));
+                        sum = S::add(sum, S::max(S::load(from.add(dy * row + dx * LANES)), floor));
                     }
                     total = S::add(total, sum);
                 }
@@ -162,7 +172,7 @@ impl Kernel for Means<'_> {
 }
 
 struct Backward<'a> {
-    pool: &'a ReluPool,
+    pool: &'a MeanPool,
     x: &'a [f32],
     grad_output: &'a [f32],
     grad_x: &'a mut [f32],
@@ -174,17 +184,19 @@ impl Job for Backward<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { pool, x, grad_output, grad_x } = self;
         let [input, out] = pool.planes();
-        x.par_chunks_exact(input)
-            .zip(grad_output.par_chunks_exact(out))
-            .zip(grad_x.par_chunks_exact_mut(input))
-            .for_each(|((x, g), to)| s.call(Spread { pool, x, g, to }));
+        let planes = grad_output.par_chunks_exact(out).zip(grad_x.par_chunks_exact_mut(input)).enumerate();
+        planes.for_each(|(plane, (g, to))| {
+            let x = pool.relu.then(|| &x[plane * input..][..input]);
+            s.call(Spread { pool, x, g, to });
+        });
     }
 }
 
-/// One block's plane; lengths are those of [`ReluPool::planes`].
+/// One block's plane; lengths are those of [`MeanPool::planes`].
 struct Spread<'a> {
-    pool: &'a ReluPool,
-    x: &'a [f32],
+    pool: &'a MeanPool,
+    /// Where a ReLU lets gradients through; `None` without one.
+    x: Option<&'a [f32]>,
     g: &'a [f32],
     to: &'a mut [f32],
 }
@@ -209,7 +221,7 @@ impl Kernel for Spread<'_> {
                     S::store(first.add(at), S::add(S::load(first.add(at)), part));
                 }
             }
-            for (x, to) in x.chunks_exact(LANES).zip(to.chunks_exact_mut(LANES)) {
+            for (x, to) in x.unwrap_or(&[]).chunks_exact(LANES).zip(to.chunks_exact_mut(LANES)) {
                 let passed = S::select_gt(S::load(x.as_ptr()), zero, S::load(to.as_ptr()), zero);
                 S::store(to.as_mut_ptr(), passed);
             }

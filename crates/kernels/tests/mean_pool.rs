@@ -1,10 +1,10 @@
-//! ReLU and average pooling: fast against plain loops in `f64`, and the same bits for any number of threads.
+//! Average pooling, behind a ReLU and without: fast against plain loops in `f64`, and the same bits for any number of threads.
 #![allow(missing_docs)]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
 
 mod support;
 
-use cdarts_kernels::{Channels, Level, ReluPool, Workspace};
+use cdarts_kernels::{Channels, Level, MeanPool, Workspace};
 use proptest::prelude::*;
 use support::{Named, Random, assert_threads_change_nothing, blocked, double, plain};
 
@@ -14,6 +14,7 @@ struct Case {
     size: [usize; 2],
     window: [usize; 2],
     stride: [usize; 2],
+    relu: bool,
     x: Vec<f32>,
     grad: Vec<f32>,
 }
@@ -22,14 +23,19 @@ impl Case {
     fn new(n: usize, channels: Channels, size: [usize; 2], window: [usize; 2], stride: [usize; 2]) -> Self {
         let mut random = Random(3);
         let x = random.values(n * channels.real() * size[0] * size[1]);
-        let mut case = Self { n, channels, size, window, stride, x, grad: vec![] };
+        let mut case = Self { n, channels, size, window, stride, relu: true, x, grad: vec![] };
         let [h, w] = case.pool().output_size();
         case.grad = random.values(n * channels.real() * h * w);
         case
     }
 
-    fn pool(&self) -> ReluPool {
-        ReluPool::new(self.channels, self.size, self.window, self.stride).unwrap()
+    fn pool(&self) -> MeanPool {
+        let pool = MeanPool::new(self.channels, self.size, self.window, self.stride).unwrap();
+        if self.relu { pool.behind_relu() } else { pool }
+    }
+
+    fn without_relu(self) -> Self {
+        Self { relu: false, ..self }
     }
 
     fn fast(&self, level: Level) -> Named {
@@ -39,7 +45,8 @@ impl Case {
         let grad = blocked(self.n, self.channels, out, &self.grad);
         let (mut y, mut grad_x) = (vec![f32::NAN; grad.len()], vec![f32::NAN; x.len()]);
         pool.forward(&workspace, self.n, &x, &mut y).unwrap();
-        pool.backward(&workspace, self.n, &x, &grad, &mut grad_x).unwrap();
+        let read_back = if self.relu { &x[..] } else { &[] };
+        pool.backward(&workspace, self.n, read_back, &grad, &mut grad_x).unwrap();
         vec![
             ("output", plain(self.n, self.channels, out, &y)),
             ("gradient", plain(self.n, self.channels, self.size, &grad_x)),
@@ -56,7 +63,7 @@ impl Case {
             for cell in 0..self.window[0] * self.window[1] {
                 let row = oy * self.stride[0] + cell / self.window[1];
                 let at = (plane * h + row) * w + ox * self.stride[1] + cell % self.window[1];
-                if x[at] > 0.0 {
+                if !self.relu || x[at] > 0.0 {
                     *y += x[at] / cells;
                     grad_x[at] += g / cells;
                 }
@@ -101,8 +108,11 @@ proptest! {
         window in [1..7usize, 1..7usize],
         beyond in [0..5usize, 0..5usize],
         stride in [1..4usize, 1..4usize],
+        relu: bool,
     ) {
         let size = [0, 1].map(|d| window[d] + beyond[d]);
-        Case::new(n, Channels { groups, per_group }, size, window, stride).compare(Level::detect());
+        let case = Case::new(n, Channels { groups, per_group }, size, window, stride);
+        let case = if relu { case } else { case.without_relu() };
+        case.compare(Level::detect());
     }
 }
