@@ -1,6 +1,5 @@
 //! A loader where the thread that reads its batches is the only one of rayon's pool, as with `--threads 1`.
 #![allow(missing_docs)]
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
 
 use std::{process, sync::Arc, thread, time::Duration};
 
