@@ -7,7 +7,7 @@ use crate::dense::{PAIR, Product, Reads, Walk, WeightGrad};
 use crate::depthwise::Padded;
 use crate::pixelwise::{PairedNormGrad, lanes};
 use crate::simd::Simd;
-use crate::winograd::{self, Outputs, Planes, Strip, Tiling};
+use crate::winograd::{Outputs, Planes, Strip, Tiling};
 use crate::workspace::Workspace;
 
 /// The convolution's geometry.
@@ -86,7 +86,7 @@ impl Direct {
     pub fn packed_len(&self) -> usize {
         let pairs = Self::pairs(self.from);
         let back = match self.tiling {
-            Some(_) => winograd::weights_len(self.to.blocks(), pairs),
+            Some(tiling) => tiling.weights_len(self.to.blocks(), pairs),
             None => self.grad_reads().weights_len(pairs),
         };
         self.packed_grad_len() + back
@@ -96,7 +96,7 @@ impl Direct {
     pub fn packed_grad_len(&self) -> usize {
         let pairs = Self::pairs(self.to);
         match self.tiling {
-            Some(_) => winograd::weights_len(self.from.blocks(), pairs),
+            Some(tiling) => tiling.weights_len(self.from.blocks(), pairs),
             None => self.reads().weights_len(pairs),
         }
     }
@@ -132,8 +132,8 @@ impl Direct {
     pub fn pack(&self, weights: &[f32], packed: &mut [f32]) {
         packed.fill(0.0);
         let (forward, backward) = packed.split_at_mut(self.packed_grad_len());
-        if self.tiling.is_some() {
-            return self.pack_tiled(weights, [forward, backward]);
+        if let Some(tiling) = self.tiling {
+            return self.pack_tiled(tiling, weights, [forward, backward]);
         }
         self.each_weight(|flat, at| forward[at] = weights[flat]);
         let (reads, pairs) = (self.grad_reads(), Self::pairs(self.from));
@@ -145,43 +145,37 @@ impl Direct {
         });
     }
 
-    fn pack_tiled(&self, weights: &[f32], [forward, backward]: [&mut [f32]; 2]) {
+    fn pack_tiled(&self, tiling: Tiling, weights: &[f32], [forward, backward]: [&mut [f32]; 2]) {
         let [from_blocks, to_blocks] = [self.from, self.to].map(Channels::blocks);
         for to in (0..self.to.padded()).step_by(LANES) {
             for from in 0..self.from.padded() {
                 let firsts = std::array::from_fn(|lane| self.flat(to + lane, from));
-                let at = winograd::weight_at(from_blocks, to, from);
-                winograd::put_weights(weights, firsts, false, forward, at);
+                let at = tiling.weight_at(from_blocks, to, from);
+                tiling.put_weights(weights, firsts, false, forward, at);
             }
         }
         for from in (0..self.from.padded()).step_by(LANES) {
             for to in 0..self.to.padded() {
                 let firsts = std::array::from_fn(|lane| self.flat(to, from + lane));
-                winograd::put_weights(
-                    weights,
-                    firsts,
-                    true,
-                    backward,
-                    winograd::weight_at(to_blocks, from, to),
-                );
+                tiling.put_weights(weights, firsts, true, backward, tiling.weight_at(to_blocks, from, to));
             }
         }
     }
 
     /// Hands packed gradients over in the caller's layout.
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
-        if self.tiling.is_some() {
-            return self.unpack_tiled(packed, grads);
+        if let Some(tiling) = self.tiling {
+            return self.unpack_tiled(tiling, packed, grads);
         }
         self.each_weight(|flat, at| grads[flat] = packed[at]);
     }
 
-    fn unpack_tiled(&self, packed: &[f32], grads: &mut [f32]) {
+    fn unpack_tiled(&self, tiling: Tiling, packed: &[f32], grads: &mut [f32]) {
         let (blocks, pairs) = (self.from.blocks(), Self::pairs(self.to));
         for to in (0..self.to.padded()).step_by(LANES) {
             for from in 0..self.from.padded() {
                 let firsts = std::array::from_fn(|lane| self.flat(to + lane, from));
-                winograd::take_grads(packed, winograd::grad_at(blocks, pairs, to, from), firsts, grads);
+                tiling.take_grads(packed, tiling.grad_at(blocks, pairs, to, from), firsts, grads);
             }
         }
     }

@@ -158,6 +158,10 @@ fn every_instruction_set_matches_the_reference() {
     for level in Level::available() {
         Case::new(search(12, [6, 5]), 2, 3, false).compare(level);
         Case::new(search(32, [3, 13]), 2, 3, false).compare(level);
+        // Tiles of 2×2 and of 4×4.
+        Case::new(search(9, [8, 6]), 2, 3, false).compare(level);
+        Case::new(search(20, [16, 20]), 2, 3, false).compare(level);
+        Case::new(search(8, [32, 8]), 2, 3, false).compare(level);
     }
 }
 
@@ -170,9 +174,11 @@ fn the_usual_sizes_match_the_reference() {
 
 #[test]
 fn a_mean_far_from_zero_costs_no_precision() {
-    let mut case = Case::new(search(8, [8, 8]), 4, 3, false);
-    case.x.iter_mut().for_each(|v| *v += 20.0);
-    case.compare(Level::detect());
+    for size in [[8, 8], [16, 16]] {
+        let mut case = Case::new(search(8, size), 4, 3, false);
+        case.x.iter_mut().for_each(|v| *v += 20.0);
+        case.compare(Level::detect());
+    }
 }
 
 #[test]

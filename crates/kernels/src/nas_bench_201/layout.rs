@@ -10,7 +10,7 @@ use crate::dense::{PAIR, Reads};
 use crate::depthwise::Padded;
 use crate::plan::Weight;
 use crate::pool::box_scratch;
-use crate::winograd::{self, Planes, Strip, TAPS, Tiling};
+use crate::winograd::{Planes, Strip, TAPS, Tiling};
 use crate::workspace::{Buffer, Workspace};
 
 /// The convolutions of one kernel that leave one node: one dense product.
@@ -85,8 +85,9 @@ impl<'p> Layout<'p> {
             }
         }
         let (inputs, blocks) = (self.blocks().div_ceil(2), self.blocks());
-        let tiled = bundles.iter().filter(|bundle| self.tiling(bundle).is_some());
-        let tiled_len = tiled.map(|bundle| winograd::weights_len(bundle.paths.len() * blocks, inputs)).sum();
+        let tiled = bundles.iter().filter_map(|bundle| Some((bundle, self.tiling(bundle)?)));
+        let tiled_len =
+            tiled.map(|(bundle, tiling)| tiling.weights_len(bundle.paths.len() * blocks, inputs)).sum();
         let fan = Fan { bundles, back_at: self.packed_back_len, back, tiled_len };
         self.packed_back_len += tiled_len + fan.back.weights_len(inputs);
         fan
@@ -100,7 +101,7 @@ impl<'p> Layout<'p> {
     /// Floats of a bundle's packed weights, and of their gradients.
     pub fn packed_bundle_len(&self, bundle: &Bundle) -> usize {
         match self.tiling(bundle) {
-            Some(_) => winograd::weights_len(self.blocks(), bundle.pairs),
+            Some(tiling) => tiling.weights_len(self.blocks(), bundle.pairs),
             None => bundle.reads.weights_len(bundle.pairs),
         }
     }
@@ -202,7 +203,7 @@ impl<'p> Layout<'p> {
         split(to, self.bundles(), len).into_par_iter().for_each(|(bundle, part)| {
             part.fill(0.0);
             match self.tiling(bundle) {
-                Some(_) => self.pack_tiled(bundle, weights, part),
+                Some(tiling) => self.pack_tiled(tiling, bundle, weights, part),
                 None => self.pack_direct(bundle, weights, part),
             }
         });
@@ -213,14 +214,14 @@ impl<'p> Layout<'p> {
         std::array::from_fn(|lane| Some(first + self.channels.at(block * LANES + lane)? * row))
     }
 
-    fn pack_tiled(&self, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
+    fn pack_tiled(&self, tiling: Tiling, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
         let (blocks, c) = (self.blocks(), self.plan.channels());
         for (p, (_, weight, _)) in bundle.paths.iter().enumerate() {
             for block in 0..blocks {
                 for from in 0..c {
                     let firsts = self.rows(block, weight.offset + from * TAPS, c * TAPS);
-                    let at = winograd::weight_at(blocks, (p * blocks + block) * LANES, from);
-                    winograd::put_weights(weights, firsts, false, part, at);
+                    let at = tiling.weight_at(blocks, (p * blocks + block) * LANES, from);
+                    tiling.put_weights(weights, firsts, false, part, at);
                 }
             }
         }
@@ -247,7 +248,7 @@ impl<'p> Layout<'p> {
             let mut read = 0;
             for bundle in &fan.bundles {
                 match self.tiling(bundle) {
-                    Some(_) => self.pack_tiled_back(bundle, weights, tiled),
+                    Some(tiling) => self.pack_tiled_back(tiling, bundle, weights, tiled),
                     None => {
                         self.pack_direct_back(bundle, weights, &fan.back, read, direct);
                         read += bundle.pairs * bundle.kernel * bundle.kernel;
@@ -257,12 +258,12 @@ impl<'p> Layout<'p> {
         });
     }
 
-    fn pack_tiled_back(&self, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
+    fn pack_tiled_back(&self, tiling: Tiling, bundle: &Bundle, weights: &[f32], part: &mut [f32]) {
         let blocks = bundle.paths.len() * self.blocks();
         for block in 0..self.blocks() {
             self.each_output(bundle, |to, first| {
-                let at = winograd::weight_at(blocks, block * LANES, to);
-                winograd::put_weights(weights, self.rows(block, first, TAPS), true, part, at);
+                let at = tiling.weight_at(blocks, block * LANES, to);
+                tiling.put_weights(weights, self.rows(block, first, TAPS), true, part, at);
             });
         }
     }
@@ -305,17 +306,17 @@ impl<'p> Layout<'p> {
     /// The gradients of the bundle's convolution number `p`, `[c, c, kernel, kernel]`.
     fn unpack_path(&self, bundle: &Bundle, p: usize, packed: &[f32], grads: &mut [f32]) {
         match self.tiling(bundle) {
-            Some(_) => self.unpack_tiled(bundle, p, packed, grads),
+            Some(tiling) => self.unpack_tiled(tiling, (bundle, p), packed, grads),
             None => self.unpack_direct(bundle, p, packed, grads),
         }
     }
 
-    fn unpack_tiled(&self, bundle: &Bundle, p: usize, packed: &[f32], grads: &mut [f32]) {
+    fn unpack_tiled(&self, tiling: Tiling, (bundle, p): (&Bundle, usize), packed: &[f32], grads: &mut [f32]) {
         let (blocks, c) = (self.blocks(), self.plan.channels());
         for block in 0..blocks {
             for from in 0..c {
-                let at = winograd::grad_at(blocks, bundle.pairs, (p * blocks + block) * LANES, from);
-                winograd::take_grads(packed, at, self.rows(block, from * TAPS, c * TAPS), grads);
+                let at = tiling.grad_at(blocks, bundle.pairs, (p * blocks + block) * LANES, from);
+                tiling.take_grads(packed, at, self.rows(block, from * TAPS, c * TAPS), grads);
             }
         }
     }
