@@ -1,4 +1,5 @@
-//! Batches in the order of an epoch, prepared ahead of their use on a background thread.
+//! Batches in the order of an epoch, prepared ahead of their use on a background thread. What is decoded only now is
+//! decoded by rayon's pool, the thread that waits for a batch included if it is one of the pool.
 
 use std::{
     fmt,

@@ -147,15 +147,16 @@ impl Direct {
 
     fn pack_tiled(&self, tiling: Tiling, weights: &[f32], [forward, backward]: [&mut [f32]; 2]) {
         let [from_blocks, to_blocks] = [self.from, self.to].map(Channels::blocks);
+        let real = |channels: Channels| (0..channels.padded()).filter(move |&c| channels.at(c).is_some());
         for to in (0..self.to.padded()).step_by(LANES) {
-            for from in 0..self.from.padded() {
+            for from in real(self.from) {
                 let firsts = std::array::from_fn(|lane| self.flat(to + lane, from));
                 let at = tiling.weight_at(from_blocks, to, from);
                 tiling.put_weights(weights, firsts, false, forward, at);
             }
         }
         for from in (0..self.from.padded()).step_by(LANES) {
-            for to in 0..self.to.padded() {
+            for to in real(self.to) {
                 let firsts = std::array::from_fn(|lane| self.flat(to, from + lane));
                 tiling.put_weights(weights, firsts, true, backward, tiling.weight_at(to_blocks, from, to));
             }

@@ -2,7 +2,8 @@
 //!
 //! The searched networks are chains of small, memory-bound operations. Here a whole cell is *one* operation with
 //! a hand-written way back ([`plan::CellPlan`]), and so is a convolution with its norm ([`NormConv`]: the cells'
-//! pre-processing, stems, heads); [`MeanPool`] is the pooling of heads and residual blocks. Everything has a plain, generic reference beside it ([`mod@reference`]).
+//! pre-processing, stems, heads); [`MeanPool`] is the pooling of heads and residual blocks. Everything has a plain,
+//! generic reference beside it ([`mod@reference`]).
 //!
 //! - Activations are blocked, `[n, c/8, h, w, 8]` ([`to_blocked`], [`from_blocked`], [`Channels`]); padding
 //!   channels are zero on the way in and stay zero.

@@ -81,7 +81,8 @@ impl MeanPool {
         Ok(())
     }
 
-    /// Gradient of [`MeanPool::forward`] into `grad_x`, which is overwritten. Without a ReLU `x` is not read and may be empty.
+    /// Gradient of [`MeanPool::forward`] into `grad_x`, which is overwritten. Without a ReLU `x` is not read and may be
+    /// empty.
     ///
     /// # Errors
     /// [`KernelError::Length`] if a slice does not fit `n` and the plan.
@@ -154,14 +155,14 @@ impl Kernel for Means<'_> {
         // SAFETY: windows lie inside the plane by the plan, and both planes have the plan's lengths.
         unsafe {
             let (zero, share) = (S::splat(0.0), S::splat(pool.share()));
-            let floor = if pool.relu { zero } else { S::splat(f32::NEG_INFINITY) };
             for (i, to) in y.chunks_exact_mut(LANES).enumerate() {
                 let from = x.as_ptr().add(i / wide * down + i % wide * right);
                 let mut total = zero;
                 for dy in 0..height {
                     let mut sum = zero;
                     for dx in 0..width {
-                        sum = S::add(sum, S::max(S::load(from.add(dy * row + dx * LANES)), floor));
+                        let v = S::load(from.add(dy * row + dx * LANES));
+                        sum = S::add(sum, if pool.relu { S::max(v, zero) } else { v });
                     }
                     total = S::add(total, sum);
                 }
@@ -211,7 +212,7 @@ impl Kernel for Spread<'_> {
         let [height, width] = pool.window;
         let wide = pool.output_size()[1];
         to.fill(0.0);
-        // SAFETY: windows lie inside the plane by the plan, and all planes have the plan's lengths.
+        // SAFETY: windows lie inside the plane by the plan, and the planes that are read have the plan's lengths.
         unsafe {
             let (zero, share) = (S::splat(0.0), S::splat(pool.share()));
             for (i, g) in g.chunks_exact(LANES).enumerate() {

@@ -16,8 +16,8 @@ use crate::workspace::{Buffer, Workspace};
 /// Weights of a kernel.
 pub(crate) const TAPS: usize = 9;
 
-/// Tiles of a strip times their points, at the most: a strip's transforms should stay in the nearest caches, and the
-/// products' weights be read seldom.
+/// Tiles of a strip times their points, at the most unless the fewest rows that fill registers are more: a strip's
+/// transforms should stay in the nearest caches, and the products' weights be read seldom.
 const STRIP: usize = 1152;
 
 /// Tiles of 4×4 that a plane must have: with fewer, the products read more weights than they save arithmetic.
@@ -340,7 +340,7 @@ impl Tiling {
             Side::Two => transform_grad(F2, point),
             Side::Four => transform_grad(F4, point),
         };
-        for (lane, first) in firsts.into_iter().enumerate().filter_map(|(lane, first)| Some((lane, first?))) {
+        for (lane, first) in present(firsts) {
             for (grad, taps) in grads[first..][..TAPS].iter_mut().zip(&kernels) {
                 *grad = taps[lane];
             }
@@ -348,10 +348,15 @@ impl Tiling {
     }
 }
 
+/// Lanes that have a kernel, and its first weight.
+fn present(firsts: [Option<usize>; LANES]) -> impl Iterator<Item = (usize, usize)> {
+    firsts.into_iter().enumerate().filter_map(|(lane, first)| Some((lane, first?)))
+}
+
 /// The kernels whose first weights are at `firsts`; zeros where there is none.
 fn kernels(weights: &[f32], firsts: [Option<usize>; LANES]) -> Kernels {
     let mut kernels = [[0.0; LANES]; TAPS];
-    for (lane, first) in firsts.into_iter().enumerate().filter_map(|(lane, first)| Some((lane, first?))) {
+    for (lane, first) in present(firsts) {
         for (taps, &weight) in kernels.iter_mut().zip(&weights[first..][..TAPS]) {
             taps[lane] = weight;
         }
@@ -522,7 +527,8 @@ impl<L: Lines<M, N>, const M: usize, const N: usize> Kernel for Windows<'_, L, M
         let ([pixel, line], point) = (x.steps, tiling.point(x.blocks.len()));
         for (block, from) in x.blocks.iter().enumerate() {
             for (tile, [down, across]) in tiling.strip_tiles(row) {
-                // SAFETY: `Tiling::windows` checked the planes, the rows of tiles and the room for transforms.
+                // SAFETY: `Tiling::windows` checked the planes, the rows of tiles and the room for transforms, and
+                // chose the lines of the tiling's side.
                 unsafe {
                     let x = x.data.as_ptr().add(from + down * line + across * pixel);
                     let to = to.add((block * tiling.tiles() + tile) * LANES);
@@ -561,7 +567,8 @@ impl<L: Lines<M, N>, const M: usize, const N: usize> Kernel for Grads<'_, L, M, 
         for (block, from) in y.blocks.iter().enumerate() {
             let to = block / 2 * tiling.tiles() * PAIR + block % 2 * LANES;
             for (tile, [down, across]) in tiling.strip_tiles(row) {
-                // SAFETY: `Tiling::grads` checked the planes, the rows of tiles and the room for transforms.
+                // SAFETY: `Tiling::grads` checked the planes, the rows of tiles and the room for transforms, and
+                // chose the lines of the tiling's side.
                 unsafe {
                     let y = y.data.as_ptr().add(from + y.inside() + down * line + across * pixel);
                     let to = transforms.add(to + tile * PAIR);
@@ -599,7 +606,8 @@ impl<L: Lines<M, N>, const M: usize, const N: usize> Kernel for Tiles<'_, L, M, 
         let (point, line) = (tiling.point(2), M * tiling.columns * LANES);
         for (block, at) in to.blocks.iter().enumerate() {
             for (tile, [down, across]) in tiling.strip_tiles(row) {
-                // SAFETY: `Tiling::outputs` checked the products, the rows of tiles and the outputs.
+                // SAFETY: `Tiling::outputs` checked the products, the rows of tiles and the outputs, and chose the
+                // lines of the tiling's side.
                 unsafe {
                     let y = to.data.as_mut_ptr().add(at + down * line + across * LANES);
                     let m = products.add((block * tiling.tiles() + tile) * LANES);

@@ -92,6 +92,15 @@ fn the_heads_windows_match_plain_loops_on_every_instruction_set() {
 }
 
 #[test]
+fn what_is_no_number_stays_none() {
+    for level in Level::available() {
+        let mut case = Case::new(1, Channels::new(8), [4, 4], [2, 2], [2, 2]).without_relu();
+        case.x[0] = f32::NAN;
+        assert!(case.fast(level)[0].1[0].is_nan(), "{}", level.name());
+    }
+}
+
+#[test]
 fn threads_do_not_change_a_bit() {
     let case = Case::new(37, Channels::new(13), [7, 6], [3, 2], [2, 1]);
     assert_threads_change_nothing(|| case.fast(Level::detect()));

@@ -183,14 +183,18 @@ fn a_mean_far_from_zero_costs_no_precision() {
 
 #[test]
 fn threads_do_not_change_a_bit() {
-    let case = Case::new(search(13, [7, 6]), 37, 5, false);
-    assert_threads_change_nothing(|| case.fast(&Workspace::new()));
+    for (channels, size) in [(13, [7, 6]), (24, [8, 8]), (24, [16, 16])] {
+        let case = Case::new(search(channels, size), 37, 5, false);
+        assert_threads_change_nothing(|| case.fast(&Workspace::new()));
+    }
 }
 
 #[test]
 fn a_workspace_is_reused() {
-    let case = Case::new(search(8, [6, 6]), 4, 1, false);
-    assert_workspace_is_reused(|workspace| case.fast(workspace));
+    for (channels, size) in [(8, [6, 6]), (24, [8, 8]), (24, [16, 16])] {
+        let case = Case::new(search(channels, size), 4, 1, false);
+        assert_workspace_is_reused(|workspace| case.fast(workspace));
+    }
 }
 
 #[test]

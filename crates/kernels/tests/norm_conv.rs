@@ -151,6 +151,10 @@ fn the_usual_convolutions_match_the_reference() {
     let dense = |kernel, stride, padding, relu| Kind::Dense { kernel, stride, padding, relu };
     Case::new(dense(3, 1, 1, false), Channels::new(3), 48, [32, 32], 2, true, 1).compare(false);
     Case::new(dense(1, 1, 0, true), Channels::new(48), 16, [32, 32], 2, false, 2).compare(true);
+    // By tiles of 4×4, in one strip and in several.
+    Case::new(dense(3, 1, 1, true), Channels::new(20), 12, [16, 20], 2, true, 9).compare(true);
+    Case::new(dense(3, 1, 1, true), nodes, 24, [16, 16], 2, true, 10).compare(true);
+    Case::new(dense(3, 1, 1, true), Channels::new(9), 17, [32, 32], 2, false, 11).compare(true);
     Case::new(dense(1, 1, 0, true), nodes, 12, [16, 16], 3, true, 3).compare(true);
     Case::new(Kind::Reduce, nodes, 24, [16, 16], 3, true, 4).compare(true);
     Case::new(dense(2, 1, 0, true), Channels::new(128), 40, [5, 5], 2, false, 5).compare(true);
@@ -161,12 +165,13 @@ fn the_usual_convolutions_match_the_reference() {
 
 #[test]
 fn frozen_weights_change_nothing_else() {
-    for (kind, width) in [
-        (Kind::Reduce, 6),
-        (Kind::Dense { kernel: 2, stride: 1, padding: 0, relu: true }, 6),
-        (Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true }, 8),
+    for (kind, size) in [
+        (Kind::Reduce, [7, 6]),
+        (Kind::Dense { kernel: 2, stride: 1, padding: 0, relu: true }, [7, 6]),
+        (Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true }, [7, 8]),
+        (Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true }, [16, 16]),
     ] {
-        let case = Case::new(kind, Channels::new(11), 9, [7, width], 3, true, 4);
+        let case = Case::new(kind, Channels::new(11), 9, size, 3, true, 4);
         let [all, frozen] = [true, false].map(|asked| case.fast(&Workspace::new(), true, asked));
         for ((name, all), (_, frozen)) in all.iter().zip(&frozen) {
             if *name == "grad weights" {
@@ -189,8 +194,8 @@ fn a_mean_far_from_zero_costs_no_precision() {
 #[test]
 fn threads_do_not_change_a_bit() {
     let kind = Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true };
-    for width in [8, 9] {
-        let case = Case::new(kind, Channels::new(20), 12, [7, width], 41, true, 9);
+    for size in [[7, 8], [7, 9], [8, 8], [16, 16]] {
+        let case = Case::new(kind, Channels::new(20), 12, size, 41, true, 9);
         assert_threads_change_nothing(|| case.fast(&Workspace::new(), true, true));
     }
 }
