@@ -7,7 +7,7 @@ use std::{
     mem, panic,
     sync::{
         Arc,
-        mpsc::{Receiver, RecvTimeoutError, TryRecvError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, sync_channel},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -313,16 +313,12 @@ fn receive<T>(batches: &Receiver<T>) -> Option<T> {
     if rayon::current_thread_index().is_none() {
         return batches.recv().ok();
     }
+    let mut patience = Duration::ZERO;
     loop {
-        match batches.try_recv() {
+        match batches.recv_timeout(patience) {
             Ok(batch) => return Some(batch),
-            Err(TryRecvError::Disconnected) => return None,
-            Err(TryRecvError::Empty) if helped() => {}
-            Err(TryRecvError::Empty) => match batches.recv_timeout(NAP) {
-                Ok(batch) => return Some(batch),
-                Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {}
-            },
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => patience = if helped() { Duration::ZERO } else { NAP },
         }
     }
 }
