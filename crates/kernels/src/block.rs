@@ -9,6 +9,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::blocked::{Channels, LANES};
+use crate::dense::PAIR;
 use crate::depthwise::{self, Padded, Rows, Tap, Taps, depthwise};
 use crate::norm::{NormGrads, Norms};
 use crate::pixelwise::{NormGrad, lanes, moments};
@@ -103,6 +104,22 @@ impl BackTaps {
             }
         }
     }
+}
+
+/// Lays weights out for [`pointwise`]: columns of `to` by pairs of blocks, a row for each of `from`.
+fn pack_pairs<A: Sync, B: Sync>(
+    to: &[A],
+    from: &[B],
+    weight: impl Fn(&A, &B) -> f32 + Sync,
+    packed: &mut [f32],
+) {
+    let pair = PAIR * from.len();
+    let pairs = packed.par_chunks_mut(pair).with_min_len(PACKED_AT_ONCE.div_ceil(pair));
+    pairs.zip(to.par_chunks(PAIR)).for_each(|(packed, to)| {
+        for (packed, from) in packed.chunks_exact_mut(to.len()).zip(from) {
+            packed.iter_mut().zip(to).for_each(|(packed, to)| *packed = weight(to, from));
+        }
+    });
 }
 
 /// Positions of a block's packed weights and gradients.
@@ -386,30 +403,26 @@ impl Block {
         }
     }
 
-    /// `[outputs, sources * used lanes, 8]`.
+    /// As [`pointwise`] wants them: of all outputs from the used lanes of all sources.
     fn pack_forward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
         let (real, sources) = (self.outputs(part), self.sources(part, self.used_lanes()));
-        let per_output = sources.len() * LANES;
-        let outputs = to.par_chunks_exact_mut(per_output).with_min_len(PACKED_AT_ONCE.div_ceil(per_output));
-        outputs.zip(real.par_chunks_exact(LANES)).for_each(|(to, real)| {
-            for (to, &source) in to.chunks_exact_mut(LANES).zip(&sources) {
-                let weight = |&real| self.weight_at(real, source).map_or(0.0, |at| weights[at]);
-                to.iter_mut().zip(real).for_each(|(to, real)| *to = weight(real));
-            }
-        });
+        pack_pairs(
+            &real,
+            &sources,
+            |&real, &source| self.weight_at(real, source).map_or(0.0, |at| weights[at]),
+            to,
+        );
     }
 
-    /// `[sources, outputs * 8, 8]`.
+    /// As [`pointwise`] wants them on the way back: of all sources from all outputs.
     fn pack_backward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
         let (real, sources) = (self.outputs(part), self.sources(part, LANES));
-        let per_block = real.len() * LANES;
-        let blocks = to.par_chunks_exact_mut(per_block).with_min_len(PACKED_AT_ONCE.div_ceil(per_block));
-        blocks.zip(sources.par_chunks_exact(LANES)).for_each(|(to, sources)| {
-            for (to, &real) in to.chunks_exact_mut(LANES).zip(&real) {
-                let weight = |&source| self.weight_at(real, source).map_or(0.0, |at| weights[at]);
-                to.iter_mut().zip(sources).for_each(|(to, source)| *to = weight(source));
-            }
-        });
+        pack_pairs(
+            &sources,
+            &real,
+            |&source, &real| self.weight_at(real, source).map_or(0.0, |at| weights[at]),
+            to,
+        );
     }
 
     /// Hands packed gradients over in the caller's layout; `grads` are those of [`Block::weights`].

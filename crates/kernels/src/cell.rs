@@ -596,7 +596,7 @@ impl Job for Infer<'_> {
             Forward { s, layout: self.layout, input: self.input, packed: &packed, norms: self.norms };
         let group = group_size(self.input.n);
         let output = NODES * self.layout.plane();
-        self.output.par_chunks_mut(group * output).enumerate().for_each(|(g, nodes)| {
+        self.output.par_chunks_mut(group * output).enumerate().with_max_len(1).for_each(|(g, nodes)| {
             let mut raw = self.workspace.take(self.layout.raw_image());
             pool.with(|scratch| {
                 for (i, nodes) in nodes.chunks_exact_mut(output).enumerate() {
@@ -709,6 +709,7 @@ fn run_pass<S: Simd>(
         .zip(output.par_chunks_mut(group * nodes_image))
         .zip(stats.par_chunks_mut(group * stats_image))
         .enumerate()
+        .with_max_len(1)
         .for_each(|(g, ((raw, nodes), stats))| {
             let raw = raw.chunks_exact_mut(raw_image);
             let images =

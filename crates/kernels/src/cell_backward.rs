@@ -310,6 +310,7 @@ fn run_pass<S: Simd>(
         .zip(sums.par_chunks_mut(group * image_sums))
         .zip(weights.sums.par_chunks_mut(group_weights))
         .enumerate()
+        .with_max_len(1)
         .for_each(|(g, (((((raw, nodes), s0), s1), sums), weights))| {
             let images = raw
                 .chunks_exact_mut(image_raw)

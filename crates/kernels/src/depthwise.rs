@@ -238,23 +238,26 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Kernel
     }
 }
 
-/// Reads pixels one after the other and adds each to the outputs that want it. Written out: as a loop over an index the
-/// sums would stay in memory.
+/// Reads the pixels that `T` outputs want one after the other and does `$body` for each and every output and column that
+/// it counts for. Written out: as a loop over an index what is summed would stay in memory.
 macro_rules! slide {
-    ($x:expr, $w:ident, $sums:ident, $($pixel:literal)*) => {$(
+    ($from:expr, |$t:ident, $column:ident, $x:ident| $body:expr) => {
+        slide!(@pixels $from, $t, $column, $x, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22)
+    };
+    (@pixels $from:expr, $t:ident, $column:ident, $x:ident, $body:expr, $($pixel:literal)*) => {$(
         if $pixel < (T - 1) * STRIDE + (COLUMNS - 1) * DILATION + 1 {
-            let x = S::load($x.add($pixel * LANES));
-            slide!(@columns $pixel, x, $w, $sums, 0 1 2 3 4);
+            let $x = S::load($from.add($pixel * LANES));
+            slide!(@columns $pixel, $t, $column, $body, 0 1 2 3 4);
         }
     )*};
-    (@columns $pixel:literal, $x:ident, $w:ident, $sums:ident, $($column:literal)*) => {$(
-        if $column < COLUMNS
-            && $pixel + 1 > $column * DILATION
-            && ($pixel - $column * DILATION) % STRIDE == 0
-            && ($pixel - $column * DILATION) / STRIDE < T
+    (@columns $pixel:literal, $t:ident, $column:ident, $body:expr, $($at:literal)*) => {$(
+        if $at < COLUMNS
+            && $pixel + 1 > $at * DILATION
+            && ($pixel - $at * DILATION) % STRIDE == 0
+            && ($pixel - $at * DILATION) / STRIDE < T
         {
-            let sum = &mut $sums[($pixel - $column * DILATION) / STRIDE];
-            *sum = S::fma($w[$column], $x, *sum);
+            let ($t, $column) = (($pixel - $at * DILATION) / STRIDE, $at);
+            $body
         }
     )*};
 }
@@ -279,7 +282,7 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Slide<'_,
                     *v = S::load(w.add(taps.weight_at(r, k)));
                 }
                 let x = x.offset(taps.first + r as isize * taps.row);
-                slide!(x, ws, sums, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22);
+                slide!(x, |t, column, v| sums[t] = S::fma(ws[column], v, sums[t]));
             }
             for (t, &sum) in sums.iter().enumerate() {
                 S::store(y.add(t * rows.to_pixel), sum);
@@ -289,7 +292,7 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Slide<'_,
 }
 
 /// Adds the gradient of a depthwise kernel's `k × k × 8` weights, from the output's gradient (padded plane `g`)
-/// and the padded input `x`. Supports k of 3 and 5, stride 1 and 2, any dilation.
+/// and the padded input `x`. Supports k of 3 and 5, stride 1 and 2, dilation 1 and 2.
 pub(crate) struct WeightGrad<'a> {
     pub g: &'a [f32],
     pub g_plane: Padded,
@@ -323,15 +326,20 @@ impl WeightGrad<'_> {
             w: g_plane.w,
             x,
             x_row: x_plane.row(),
-            dilation,
             to: to.as_mut_ptr(),
         };
-        match (kernel, stride) {
-            (3, 1) => s.call(Grad3::<1>(shape)),
-            (3, 2) => s.call(Grad3::<2>(shape)),
-            (5, 1) => s.call(Grad5::<1>(shape)),
-            (5, 2) => s.call(Grad5::<2>(shape)),
-            _ => unreachable!("the cells have depthwise kernels of 3 and 5 at stride 1 and 2"),
+        match (kernel, stride, dilation) {
+            (3, 1, 1) => s.call(Grad::<1, 3, 1>(shape)),
+            (3, 1, 2) => s.call(Grad::<1, 3, 2>(shape)),
+            (3, 2, 1) => s.call(Grad::<2, 3, 1>(shape)),
+            (3, 2, 2) => s.call(Grad::<2, 3, 2>(shape)),
+            (5, 1, 1) => s.call(Grad::<1, 5, 1>(shape)),
+            (5, 1, 2) => s.call(Grad::<1, 5, 2>(shape)),
+            (5, 2, 1) => s.call(Grad::<2, 5, 1>(shape)),
+            (5, 2, 2) => s.call(Grad::<2, 5, 2>(shape)),
+            _ => unreachable!(
+                "the cells have depthwise kernels of 3 and 5 at stride 1 and 2, dilated by 1 and 2"
+            ),
         }
     }
 }
@@ -343,70 +351,86 @@ struct Shape {
     w: usize,
     x: *const f32,
     x_row: usize,
-    dilation: usize,
     to: *mut f32,
 }
 
-struct Grad3<const STRIDE: usize>(Shape);
+/// All pixels against rows of `COLUMNS` taps, sums in registers: as many rows at a time as there are registers for.
+struct Grad<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize>(Shape);
 
-impl<const STRIDE: usize> Kernel for Grad3<STRIDE> {
-    type Out = ();
-
-    #[inline(always)]
-    unsafe fn run<S: Simd>(self) {
-        // SAFETY: `WeightGrad::add_to` checked the extremes.
-        unsafe { self.0.rows_of_taps::<S, STRIDE, 3, 3>(0) }
-    }
-}
-
-struct Grad5<const STRIDE: usize>(Shape);
-
-impl<const STRIDE: usize> Kernel for Grad5<STRIDE> {
+impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Kernel
+    for Grad<STRIDE, COLUMNS, DILATION>
+{
     type Out = ();
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         // SAFETY: `WeightGrad::add_to` checked the extremes.
         unsafe {
-            self.0.rows_of_taps::<S, STRIDE, 5, 2>(0);
-            self.0.rows_of_taps::<S, STRIDE, 5, 2>(2);
-            self.0.rows_of_taps::<S, STRIDE, 5, 1>(4);
+            match COLUMNS {
+                3 => self.rows::<S, 3>(0),
+                _ if S::WIDE => self.rows::<S, 5>(0),
+                _ => {
+                    self.rows::<S, 2>(0);
+                    self.rows::<S, 2>(2);
+                    self.rows::<S, 1>(4);
+                }
+            }
         }
     }
 }
 
-impl Shape {
-    /// All pixels against `R` rows of a kernel `K` wide, sums in registers.
+impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Grad<STRIDE, COLUMNS, DILATION> {
+    /// `R` rows of taps from row `first` on.
     #[inline(always)]
-    unsafe fn rows_of_taps<S: Simd, const STRIDE: usize, const K: usize, const R: usize>(&self, ky: usize) {
+    unsafe fn rows<S: Simd, const R: usize>(&self, first: usize) {
+        let shape = &self.0;
         // SAFETY: the caller checked that every tap of every pixel lies inside the planes.
         unsafe {
-            let mut sums = [[S::splat(0.0); K]; R];
-            let to = self.to.add(ky * K * LANES);
+            let mut sums = [[S::splat(0.0); COLUMNS]; R];
+            let to = shape.to.add(first * COLUMNS * LANES);
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (k, sum) in sums.iter_mut().enumerate() {
-                    *sum = S::load(to.add((r * K + k) * LANES));
+                    *sum = S::load(to.add((r * COLUMNS + k) * LANES));
                 }
             }
-            for oy in 0..self.h {
-                let mut g = self.g.add(oy * self.g_row);
-                let mut x = self.x.add((oy * STRIDE + ky * self.dilation) * self.x_row);
-                for _ in 0..self.w {
-                    let grad = S::load(g);
-                    for (r, sums) in sums.iter_mut().enumerate() {
-                        let x = x.add(r * self.dilation * self.x_row);
-                        for (k, sum) in sums.iter_mut().enumerate() {
-                            *sum = S::fma(grad, S::load(x.add(k * self.dilation * LANES)), *sum);
-                        }
-                    }
-                    g = g.add(LANES);
-                    x = x.add(STRIDE * LANES);
+            for oy in 0..shape.h {
+                let g = shape.g.add(oy * shape.g_row);
+                let x = shape.x.add((oy * STRIDE + first * DILATION) * shape.x_row);
+                let mut i = 0;
+                while i + 4 <= shape.w {
+                    self.tile::<S, R, 4>(g.add(i * LANES), x.add(i * STRIDE * LANES), &mut sums);
+                    i += 4;
+                }
+                while i < shape.w {
+                    self.tile::<S, R, 1>(g.add(i * LANES), x.add(i * STRIDE * LANES), &mut sums);
+                    i += 1;
                 }
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (k, &sum) in sums.iter().enumerate() {
-                    S::store(to.add((r * K + k) * LANES), sum);
+                    S::store(to.add((r * COLUMNS + k) * LANES), sum);
                 }
+            }
+        }
+    }
+
+    /// `T` pixels.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const R: usize, const T: usize>(
+        &self,
+        g: *const f32,
+        x: *const f32,
+        sums: &mut [[S::V; COLUMNS]; R],
+    ) {
+        // SAFETY: as in `rows`.
+        unsafe {
+            let mut grads = [S::splat(0.0); T];
+            for (t, grad) in grads.iter_mut().enumerate() {
+                *grad = S::load(g.add(t * LANES));
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                let x = x.add(r * DILATION * self.0.x_row);
+                slide!(x, |t, column, v| sums[column] = S::fma(grads[t], v, sums[column]));
             }
         }
     }

@@ -2,6 +2,7 @@
 //! its weights.
 
 use crate::blocked::LANES;
+use crate::dense::PAIR;
 use crate::simd::{Kernel, Simd};
 
 /// Rows of pixels: input blocks `x_block` apart, output blocks `y_block` apart.
@@ -27,7 +28,8 @@ pub(crate) struct Pixels {
     pub n: usize,
 }
 
-/// `y[o] = Σ_i w[o][i] x[i]`; `w` is `[out, blocks * lanes, 8]`.
+/// `y[o] = Σ_i w[o][i] x[i]`; `w` is `[out / 2, blocks * lanes, 2, 8]`, and behind it `[blocks * lanes, 8]` of a last block
+/// without a partner.
 pub(crate) fn pointwise<S: Simd>(s: S, x: &[f32], w: &[f32], y: &mut [f32], pixels: &Pixels) {
     let p = *pixels;
     if p.rows == 0 || p.n == 0 || p.out == 0 || p.blocks == 0 {
@@ -55,71 +57,93 @@ impl Kernel for Product {
         unsafe {
             let mut o = 0;
             while o + 2 <= self.p.out {
-                self.outputs::<S, 2>(o);
+                self.pair::<S>(o);
                 o += 2;
             }
             if o < self.p.out {
-                self.outputs::<S, 1>(o);
+                self.single::<S>(o);
             }
         }
     }
 }
 
+/// Rows in tiles of so many pixels, the largest first where it is worth its registers.
+macro_rules! tiles {
+    ($self:ident, $tile:ident, $o:expr, $($wide:literal if $when:expr),*) => {
+        for row in 0..$self.p.rows {
+            let mut i = 0;
+            $(while $when && i + $wide <= $self.p.n {
+                $self.$tile::<S, $wide>($o, row, i);
+                i += $wide;
+            })*
+            while i < $self.p.n {
+                $self.$tile::<S, 1>($o, row, i);
+                i += 1;
+            }
+        }
+    };
+}
+
 impl Product {
     #[inline(always)]
-    unsafe fn outputs<S: Simd, const B: usize>(&self, o: usize) {
-        for row in 0..self.p.rows {
-            let mut i = 0;
-            // SAFETY: tiles stay inside the row.
-            unsafe {
-                if S::WIDE || B == 1 {
-                    while i + 8 <= self.p.n {
-                        self.tile::<S, 8, B>(o, row, i);
-                        i += 8;
+    unsafe fn pair<S: Simd>(&self, o: usize) {
+        // SAFETY: tiles stay inside the row.
+        unsafe { tiles!(self, pair_tile, o, 16 if S::WIDE, 8 if S::WIDE, 4 if true) }
+    }
+
+    #[inline(always)]
+    unsafe fn single<S: Simd>(&self, o: usize) {
+        // SAFETY: tiles stay inside the row.
+        unsafe { tiles!(self, single_tile, o, 8 if true, 4 if true) }
+    }
+
+    /// Both blocks of a pair.
+    #[inline(always)]
+    unsafe fn pair_tile<S: Simd, const T: usize>(&self, o: usize, row: usize, i: usize) {
+        let p = &self.p;
+        // SAFETY: the caller keeps `o + 1`, `row` and `i + T` inside what `pointwise` checked.
+        unsafe {
+            let mut sums = [S::splat_pair(0.0); T];
+            let mut w = self.w.add(o * p.blocks * p.lanes * LANES);
+            for block in 0..p.blocks {
+                let x = self.x.add(block * p.x_block + row * p.x_row + i * LANES);
+                for lane in 0..p.lanes {
+                    let ws = S::load_pair(w);
+                    for (t, sum) in sums.iter_mut().enumerate() {
+                        *sum = S::fma_pair(ws, S::splat_pair(*x.add(t * LANES + lane)), *sum);
                     }
+                    w = w.add(PAIR);
                 }
-                while i + 4 <= self.p.n {
-                    self.tile::<S, 4, B>(o, row, i);
-                    i += 4;
-                }
-                while i < self.p.n {
-                    self.tile::<S, 1, B>(o, row, i);
-                    i += 1;
-                }
+            }
+            let y = self.y.add(o * p.y_block + row * p.y_row + i * LANES);
+            for (t, &sum) in sums.iter().enumerate() {
+                let [low, high] = S::halves(sum);
+                S::store(y.add(t * LANES), low);
+                S::store(y.add(p.y_block + t * LANES), high);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn tile<S: Simd, const T: usize, const B: usize>(&self, o: usize, row: usize, i: usize) {
+    unsafe fn single_tile<S: Simd, const T: usize>(&self, o: usize, row: usize, i: usize) {
         let p = &self.p;
-        let fan = p.blocks * p.lanes;
-        // SAFETY: the caller keeps `o + B`, `row` and `i + T` inside what `pointwise` checked.
+        // SAFETY: the caller keeps `o`, `row` and `i + T` inside what `pointwise` checked.
         unsafe {
-            let mut sums = [[S::splat(0.0); B]; T];
-            let mut w = self.w.add(o * fan * LANES);
+            let mut sums = [S::splat(0.0); T];
+            let mut w = self.w.add(o * p.blocks * p.lanes * LANES);
             for block in 0..p.blocks {
                 let x = self.x.add(block * p.x_block + row * p.x_row + i * LANES);
                 for lane in 0..p.lanes {
-                    let mut ws = [S::splat(0.0); B];
-                    for (b, v) in ws.iter_mut().enumerate() {
-                        *v = S::load(w.add(b * fan * LANES));
-                    }
-                    for (t, sums) in sums.iter_mut().enumerate() {
-                        let v = S::splat(*x.add(t * LANES + lane));
-                        for (sum, &w) in sums.iter_mut().zip(&ws) {
-                            *sum = S::fma(w, v, *sum);
-                        }
+                    let ws = S::load(w);
+                    for (t, sum) in sums.iter_mut().enumerate() {
+                        *sum = S::fma(ws, S::splat(*x.add(t * LANES + lane)), *sum);
                     }
                     w = w.add(LANES);
                 }
             }
-            // Two plain loops: an index the compiler cannot resolve would keep all sums in memory.
             let y = self.y.add(o * p.y_block + row * p.y_row + i * LANES);
-            for (t, sums) in sums.iter().enumerate() {
-                for (b, &sum) in sums.iter().enumerate() {
-                    S::store(y.add(b * p.y_block + t * LANES), sum);
-                }
+            for (t, &sum) in sums.iter().enumerate() {
+                S::store(y.add(t * LANES), sum);
             }
         }
     }
@@ -162,20 +186,18 @@ impl Kernel for Outer<'_, '_> {
     unsafe fn run<S: Simd>(self) {
         let blocks = self.shape.blocks;
         for out in 0..self.shape.out {
-            let mut block = 0;
             // SAFETY: `add_to` checked the last position of all three.
             unsafe {
-                while block + 2 <= blocks {
+                for block in (0..blocks / 2 * 2).step_by(2) {
                     if S::WIDE {
-                        self.tile::<S, 8, 2>(out, 0, block);
+                        self.pair_tile::<S, 8>(out, 0, block);
                     } else {
-                        self.tile::<S, 4, 2>(out, 0, block);
-                        self.tile::<S, 4, 2>(out, 4, block);
+                        self.pair_tile::<S, 4>(out, 0, block);
+                        self.pair_tile::<S, 4>(out, 4, block);
                     }
-                    block += 2;
                 }
-                if block < blocks {
-                    self.tile::<S, 8, 1>(out, 0, block);
+                if blocks % 2 == 1 {
+                    self.single_tile::<S>(out, blocks - 1);
                 }
             }
         }
@@ -183,37 +205,54 @@ impl Kernel for Outer<'_, '_> {
 }
 
 impl Outer<'_, '_> {
+    /// `O` channels of output block `out` from `lane` on, against both blocks of a pair.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const O: usize, const B: usize>(&self, out: usize, lane: usize, block: usize) {
+    unsafe fn pair_tile<S: Simd, const O: usize>(&self, out: usize, lane: usize, block: usize) {
         let shape = self.shape;
         let row = shape.blocks * LANES;
-        // SAFETY: `run` keeps `out`, `lane + O` and `block + B` inside what `add_to` checked.
+        // SAFETY: `run` keeps `out`, `lane + O` and `block + 1` inside what `add_to` checked.
         unsafe {
             let to = self.to.add((out * LANES + lane) * row + block * LANES);
-            let mut sums = [[S::splat(0.0); B]; O];
-            for (o, sums) in sums.iter_mut().enumerate() {
-                for (b, sum) in sums.iter_mut().enumerate() {
-                    *sum = S::load(to.add(o * row + b * LANES));
-                }
+            let mut sums = [S::splat_pair(0.0); O];
+            for (o, sum) in sums.iter_mut().enumerate() {
+                *sum = S::load_pair(to.add(o * row));
             }
             let g = shape.g.as_ptr().add(out * shape.g_block + lane);
             let x = shape.x.as_ptr().add(block * shape.x_block);
-            for i in 0..shape.n {
-                let mut xs = [S::splat(0.0); B];
-                for (b, v) in xs.iter_mut().enumerate() {
-                    *v = S::load(x.add(b * shape.x_block + i * LANES));
-                }
-                for (o, sums) in sums.iter_mut().enumerate() {
-                    let v = S::splat(*g.add(i * LANES + o));
-                    for (sum, &x) in sums.iter_mut().zip(&xs) {
-                        *sum = S::fma(v, x, *sum);
-                    }
+            for i in (0..shape.n).map(|i| i * LANES) {
+                let xs = S::join(S::load(x.add(i)), S::load(x.add(shape.x_block + i)));
+                for (o, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::fma_pair(S::splat_pair(*g.add(i + o)), xs, *sum);
                 }
             }
-            for (o, sums) in sums.iter().enumerate() {
-                for (b, &sum) in sums.iter().enumerate() {
-                    S::store(to.add(o * row + b * LANES), sum);
+            for (o, &sum) in sums.iter().enumerate() {
+                S::store_pair(to.add(o * row), sum);
+            }
+        }
+    }
+
+    /// All of output block `out` against a block without a partner.
+    #[inline(always)]
+    unsafe fn single_tile<S: Simd>(&self, out: usize, block: usize) {
+        let shape = self.shape;
+        let row = shape.blocks * LANES;
+        // SAFETY: `run` keeps `out` and `block` inside what `add_to` checked.
+        unsafe {
+            let to = self.to.add(out * LANES * row + block * LANES);
+            let mut sums = [S::splat(0.0); LANES];
+            for (o, sum) in sums.iter_mut().enumerate() {
+                *sum = S::load(to.add(o * row));
+            }
+            let g = shape.g.as_ptr().add(out * shape.g_block);
+            let x = shape.x.as_ptr().add(block * shape.x_block);
+            for i in (0..shape.n).map(|i| i * LANES) {
+                let xs = S::load(x.add(i));
+                for (o, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::fma(S::splat(*g.add(i + o)), xs, *sum);
                 }
+            }
+            for (o, &sum) in sums.iter().enumerate() {
+                S::store(to.add(o * row), sum);
             }
         }
     }

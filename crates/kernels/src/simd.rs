@@ -136,6 +136,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `a * b + c`, fused where the instructions are.
     unsafe fn fma_pair(a: Self::Pair, b: Self::Pair, c: Self::Pair) -> Self::Pair;
     unsafe fn halves(pair: Self::Pair) -> [Self::V; 2];
+    unsafe fn join(low: Self::V, high: Self::V) -> Self::Pair;
 }
 
 /// Pairs made of two vectors.
@@ -169,6 +170,10 @@ macro_rules! pair_of_vectors {
         #[inline(always)]
         unsafe fn halves(pair: Self::Pair) -> [Self::V; 2] {
             pair
+        }
+        #[inline(always)]
+        unsafe fn join(low: Self::V, high: Self::V) -> Self::Pair {
+            [low, high]
         }
     };
 }
@@ -356,6 +361,13 @@ mod x86 {
             under_features!({
                 let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(pair));
                 [_mm512_castps512_ps256(pair), _mm256_castpd_ps(high)]
+            })
+        }
+        #[inline(always)]
+        unsafe fn join(low: __m256, high: __m256) -> __m512 {
+            under_features!({
+                let low = _mm512_castps_pd(_mm512_castps256_ps512(low));
+                _mm512_castpd_ps(_mm512_insertf64x4::<1>(low, _mm256_castps_pd(high)))
             })
         }
     });
