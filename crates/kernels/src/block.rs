@@ -41,6 +41,12 @@ pub(crate) struct Block {
     /// Width, dilation and padding of a trained depthwise kernel.
     kernel: Option<[usize; 3]>,
     wiring: Wiring,
+    /// Planes of the input, and of gathered gradients.
+    pub plane: Padded,
+    pub grad_plane: Padded,
+    /// Every gather's taps in them: finding those for each image took as long as a pass over a small one.
+    taps: Vec<Taps>,
+    back_taps: Vec<BackTaps>,
 }
 
 /// Displacements of a `kernel` wide window.
@@ -154,10 +160,9 @@ pub(crate) struct BlockScratch<'a> {
     pub grad: &'a mut [f32],
     /// Raw output chunk, as long, where [`RawGrad::y`] is made again.
     pub raw: &'a mut [f32],
-    /// Gradients of the gathered values, one padded plane (zero border) a virtual block; empty if nobody asks.
+    /// Gradients of the gathered values, a [`Block::grad_plane`] with a zero border for every virtual block; empty if nobody
+    /// asks.
     pub planes: &'a mut [f32],
-    /// Their geometry.
-    pub plane: Padded,
 }
 
 /// The gradient of a block's raw output `y`, made while reading: `k g + a (y − centre) + b`.
@@ -173,6 +178,46 @@ pub(crate) struct RawGrad<'a> {
 }
 
 impl Block {
+    fn new(
+        [from, to]: [Channels; 2],
+        [input, output]: [[usize; 2]; 2],
+        stride: usize,
+        gathers: Vec<Vec<[isize; 2]>>,
+        kernel: Option<[usize; 3]>,
+        wiring: Wiring,
+    ) -> Self {
+        let [plane, grad_plane] = [input, output].map(|[h, w]| Padded { h, w, border: 0 });
+        let (taps, back_taps) = (vec![], vec![]);
+        let mut block = Self {
+            input,
+            output,
+            from,
+            to,
+            stride,
+            gathers,
+            kernel,
+            wiring,
+            plane,
+            grad_plane,
+            taps,
+            back_taps,
+        };
+        block.set_borders(block.border(), block.grad_border());
+        block
+    }
+
+    /// Borders of the planes, at least [`Block::border`] and [`Block::grad_border`].
+    pub fn set_borders(&mut self, border: usize, grad_border: usize) {
+        self.plane.border = border;
+        self.grad_plane.border = grad_border;
+        let row = self.plane.row();
+        let tap = |(k, &at): (usize, &[isize; 2])| Tap { at, weight: k * LANES };
+        let taps = |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect(), row);
+        let back_taps = |gather: &Vec<[isize; 2]>| BackTaps::new(gather, self.stride, self.grad_plane);
+        self.taps = self.gathers.iter().map(taps).collect();
+        self.back_taps = self.gathers.iter().map(back_taps).collect();
+    }
+
     /// ReLU-depthwise-pointwise of the cells' convolutions, without the ReLU.
     pub fn depthwise(
         channels: usize,
@@ -182,16 +227,11 @@ impl Block {
         [depthwise, pointwise]: [usize; 2],
     ) -> Self {
         let padding = dilation * (kernel - 1) / 2;
-        Self {
-            input,
-            output: input.map(|side| side.div_ceil(stride)),
-            from: Channels::new(channels),
-            to: Channels::new(channels),
-            stride,
-            gathers: vec![window(kernel, dilation, padding)],
-            kernel: Some([kernel, dilation, padding]),
-            wiring: Wiring::Dense { depthwise, at: pointwise },
-        }
+        let sizes = [input, input.map(|side| side.div_ceil(stride))];
+        let gathers = vec![window(kernel, dilation, padding)];
+        let wiring = Wiring::Dense { depthwise, at: pointwise };
+        let kernel = Some([kernel, dilation, padding]);
+        Self::new([Channels::new(channels); 2], sizes, stride, gathers, kernel, wiring)
     }
 
     /// Both halves of FactorizedReduce; odd sizes round up, what lies outside counts as zero.
@@ -201,16 +241,10 @@ impl Block {
         input: [usize; 2],
         [first, second]: [usize; 2],
     ) -> Self {
-        Self {
-            input,
-            output: input.map(|side| side.div_ceil(2)),
-            from,
-            to: Channels::new(to),
-            stride: 2,
-            gathers: vec![vec![[0, 0]], vec![[1, 1]]],
-            kernel: None,
-            wiring: Wiring::Halves { half: to / 2, first, second },
-        }
+        let sizes = [input, input.map(|side| side.div_ceil(2))];
+        let gathers = vec![vec![[0, 0]], vec![[1, 1]]];
+        let wiring = Wiring::Halves { half: to / 2, first, second };
+        Self::new([from, Channels::new(to)], sizes, 2, gathers, None, wiring)
     }
 
     /// A dense convolution with `[to, from, kernel, kernel]` weights from position 0.
@@ -220,16 +254,10 @@ impl Block {
         input: [usize; 2],
         [kernel, stride, padding]: [usize; 3],
     ) -> Self {
-        Self {
-            input,
-            output: input.map(|side| (side + 2 * padding - kernel) / stride + 1),
-            from,
-            to: Channels::new(to),
-            stride,
-            gathers: window(kernel, 1, padding).into_iter().map(|tap| vec![tap]).collect(),
-            kernel: None,
-            wiring: Wiring::Dense { depthwise: 0, at: 0 },
-        }
+        let sizes = [input, input.map(|side| (side + 2 * padding - kernel) / stride + 1)];
+        let gathers = window(kernel, 1, padding).into_iter().map(|tap| vec![tap]).collect();
+        let wiring = Wiring::Dense { depthwise: 0, at: 0 };
+        Self::new([from, Channels::new(to)], sizes, stride, gathers, None, wiring)
     }
 
     /// Border that the padded input needs.
@@ -449,43 +477,26 @@ impl Block {
         }
     }
 
-    /// Taps of every gather in an input plane.
-    fn tap_lists(&self, plane: Padded) -> Vec<Taps> {
-        let tap = |(k, &at): (usize, &[isize; 2])| Tap { at, weight: k * LANES };
-        let list =
-            |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect(), plane.row());
-        self.gathers.iter().map(list).collect()
-    }
-
     /// Output rows `row..row + rows` of all virtual blocks, and the distance between blocks: gathered, or where
     /// they lie if gathering would only copy.
     fn chunk<'c, S: Simd>(
         &self,
         s: S,
-        taps: &[Taps],
         packed: &[f32],
-        (x, plane): (&'c [f32], Padded),
+        x: &'c [f32],
         (row, rows): (usize, usize),
         gathered: &'c mut [f32],
     ) -> (&'c [f32], usize) {
-        if plane.border == 0 && self.is_pointwise() {
-            return (&x[row * plane.row()..], plane.len());
+        if self.plane.border == 0 && self.is_pointwise() {
+            return (&x[row * self.plane.row()..], self.plane.len());
         }
-        self.gather(s, taps, packed, (x, plane), (row, rows), gathered);
+        self.gather(s, packed, x, (row, rows), gathered);
         (gathered, rows * self.output[1] * LANES)
     }
 
     /// Gathers output rows `row..row + rows` of all virtual blocks.
-    fn gather<S: Simd>(
-        &self,
-        s: S,
-        taps: &[Taps],
-        packed: &[f32],
-        (x, plane): (&[f32], Padded),
-        (row, rows): (usize, usize),
-        to: &mut [f32],
-    ) {
-        let width = self.output[1];
+    fn gather<S: Simd>(&self, s: S, packed: &[f32], x: &[f32], (row, rows): (usize, usize), to: &mut [f32]) {
+        let (plane, width) = (self.plane, self.output[1]);
         let chunk = rows * width * LANES;
         let per_block = self.taps() * LANES;
         for (v, to) in to.chunks_exact_mut(chunk).take(self.virtual_blocks()).enumerate() {
@@ -502,7 +513,7 @@ impl Block {
                 accumulate: false,
             };
             let weights = &packed[v * per_block..][..per_block];
-            depthwise(s, x, &taps[v / self.from.blocks()], weights, to, &rows);
+            depthwise(s, x, &self.taps[v / self.from.blocks()], weights, to, &rows);
         }
     }
 
@@ -530,42 +541,36 @@ impl Block {
         }
     }
 
-    /// One image forward: `x` (padded planes, activated) to raw `y`. With `stats`, this image's mean and sum of
+    /// One image forward: `x` (planes of [`Block::plane`], activated) to raw `y`. With `stats`, this image's mean and sum of
     /// squared deviations of every output channel, `[2, padded channels]`.
     pub fn forward<S: Simd>(
         &self,
         s: S,
         packed: &[f32],
-        (x, plane): (&[f32], Padded),
+        x: &[f32],
         gathered: &mut [f32],
         y: &mut [f32],
-        stats: Option<&mut [f64]>,
+        mut stats: Option<&mut [f64]>,
     ) {
         let at = self.packed();
         let (out, area, width) = (self.to.blocks(), self.output[0] * self.output[1], self.output[1]);
-        let taps = self.tap_lists(plane);
-        let mut sums = vec![[[0f64; LANES]; 2]; if stats.is_some() { out } else { 0 }];
-        let mut pivots = vec![[0f32; LANES]; sums.len()];
+        if let Some(stats) = &mut stats {
+            stats.fill(0.0);
+        }
         for (row, rows) in self.chunks() {
             let n = rows * width;
             let start = row * width * LANES;
-            let (from, x_block) =
-                self.chunk(s, &taps, &packed[at.depthwise..at.forward], (x, plane), (row, rows), gathered);
+            let (from, x_block) = self.chunk(s, &packed[at.depthwise..at.forward], x, (row, rows), gathered);
             let w = &packed[at.forward..at.backward];
             self.multiply(s, w, (from, x_block), (&mut y[start..], area * LANES), n);
-            for (block, (sums, pivot)) in sums.iter_mut().zip(&mut pivots).enumerate() {
-                let y = &y[block * area * LANES + start..][..n * LANES];
-                if row == 0 {
-                    pivot.copy_from_slice(&y[..LANES]);
-                }
-                let parts = moments(s, y, pivot);
-                for (sum, part) in sums.iter_mut().zip(parts) {
-                    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+            for (block, y) in y.chunks_exact(area * LANES).take(out).enumerate() {
+                if let Some(stats) = &mut stats {
+                    add_moments(s, &y[start..][..n * LANES], lanes(y, 0), block, stats);
                 }
             }
         }
         if let Some(stats) = stats {
-            finish_moments(&sums, &pivots, area as f64, stats);
+            finish_moments(y, area, stats);
         }
     }
 
@@ -575,23 +580,22 @@ impl Block {
         &self,
         s: S,
         packed: &[f32],
-        (x, plane): (&[f32], Padded),
+        x: &[f32],
         grad: &RawGrad<'_>,
         scratch: &mut BlockScratch<'_>,
         grads: &mut [f32],
     ) {
         let at = self.packed();
         let (out, area, width) = (self.to.blocks(), self.output[0] * self.output[1], self.output[1]);
-        let taps = self.tap_lists(plane);
         let wanted = !grads.is_empty();
         let (depthwise_grads, pointwise_grads) =
             grads.split_at_mut(if wanted { self.packed_depthwise_grad() } else { 0 });
-        let to_plane = scratch.plane;
+        let (plane, to_plane) = (self.plane, self.grad_plane);
         for (row, rows) in self.chunks() {
             let n = rows * width;
             let weights = &packed[at.depthwise..at.forward];
             let (x, x_block) = if wanted || grad.y.is_empty() {
-                self.chunk(s, &taps, weights, (x, plane), (row, rows), scratch.gathered)
+                self.chunk(s, weights, x, (row, rows), scratch.gathered)
             } else {
                 (&[][..], 0)
             };
@@ -661,14 +665,14 @@ impl Block {
         &self,
         s: S,
         packed: &[f32],
-        (planes, plane): (&[f32], Padded),
+        planes: &[f32],
         accumulate: bool,
         to: &mut [f32],
     ) {
+        let plane = self.grad_plane;
         let area = self.input[0] * self.input[1] * LANES;
         let per_block = self.taps() * LANES;
-        for (gather, window) in self.gathers.iter().enumerate() {
-            let taps = BackTaps::new(window, self.stride, plane);
+        for (gather, taps) in self.back_taps.iter().enumerate() {
             for (block, to) in to.chunks_exact_mut(area).enumerate() {
                 let v = gather * self.from.blocks() + block;
                 let g = &planes[v * plane.len()..][..plane.len()];
@@ -684,31 +688,31 @@ impl Block {
 /// a chunk of [`Block::forward`] keep the rounding of a few dozen additions.
 pub(crate) fn channel_moments<S: Simd>(s: S, y: &[f32], pixels: usize, stats: &mut [f64]) {
     const STRETCH: usize = 64 * LANES;
-    let planes = y.chunks_exact(pixels * LANES);
-    let pivots: Vec<[f32; LANES]> = planes.clone().map(|plane| *lanes(plane, 0)).collect();
-    let sums: Vec<[[f64; LANES]; 2]> = planes
-        .zip(&pivots)
-        .map(|(plane, pivot)| {
-            let mut sums = [[0f64; LANES]; 2];
-            for part in plane.chunks(STRETCH).map(|part| moments(s, part, pivot)) {
-                for (sum, part) in sums.iter_mut().zip(part) {
-                    sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
-                }
-            }
-            sums
-        })
-        .collect();
-    finish_moments(&sums, &pivots, pixels as f64, stats);
+    stats.fill(0.0);
+    for (block, plane) in y.chunks_exact(pixels * LANES).enumerate() {
+        for part in plane.chunks(STRETCH) {
+            add_moments(s, part, lanes(plane, 0), block, stats);
+        }
+    }
+    finish_moments(y, pixels, stats);
 }
 
-/// An image's means and sums of squared deviations, `[2, padded channels]`, from the sums of `y − pivot` and of its
-/// square over `count` pixels.
-fn finish_moments(sums: &[[[f64; LANES]; 2]], pivots: &[[f32; LANES]], count: f64, stats: &mut [f64]) {
-    let (means, squares) = stats.split_at_mut(sums.len() * LANES);
-    for (i, (mean, square)) in means.iter_mut().zip(squares).enumerate() {
-        let (block, lane) = (i / LANES, i % LANES);
-        let [sum, squared] = [sums[block][0][lane], sums[block][1][lane]];
-        *mean = f64::from(pivots[block][lane]) + sum / count;
-        *square = (squared - sum * sum / count).max(0.0);
+/// Adds to a block's `[2, padded channels]` the sums of `y − pivot` and of its square.
+fn add_moments<S: Simd>(s: S, y: &[f32], pivot: &[f32; LANES], block: usize, stats: &mut [f64]) {
+    let half = stats.len() / 2;
+    for (which, part) in moments(s, y, pivot).into_iter().enumerate() {
+        let sums = &mut stats[which * half + block * LANES..][..LANES];
+        sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
+    }
+}
+
+/// Makes means and sums of squared deviations of such sums over planes of `pixels`, whose first ones were the pivots.
+fn finish_moments(y: &[f32], pixels: usize, stats: &mut [f64]) {
+    let (means, squares) = stats.split_at_mut(stats.len() / 2);
+    for (channel, (mean, square)) in means.iter_mut().zip(squares).enumerate() {
+        let pivot = y[channel / LANES * pixels * LANES + channel % LANES];
+        let (sum, count) = (*mean, pixels as f64);
+        *mean = f64::from(pivot) + sum / count;
+        *square = (*square - sum * sum / count).max(0.0);
     }
 }

@@ -124,6 +124,8 @@ impl<'p> Layout<'p> {
                 layout.kept_planes += usize::from(!remade);
             }
         }
+        let (border, grad_border) = (layout.border, layout.grad_border);
+        layout.convs.iter_mut().flatten().for_each(|conv| conv.block.set_borders(border, grad_border));
         layout
     }
 
@@ -190,6 +192,12 @@ impl<'p> Layout<'p> {
         Padded { h, w, border: self.border }
     }
 
+    /// Padded plane of gathered gradients.
+    pub fn grad_plane(&self) -> Padded {
+        let [h, w] = self.plan.output_size();
+        Padded { h, w, border: self.grad_border }
+    }
+
     /// Packs all weights, each block on its own.
     pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
         let mut rest = to;
@@ -247,7 +255,6 @@ pub(crate) struct Scratch {
     pub grad: Buffer,
     pub raw: Buffer,
     pub planes: Buffer,
-    pub grad_plane: Padded,
     /// Pools of one channel block, and what they need.
     pub pooled: [Buffer; 2],
     pub pool: Buffer,
@@ -260,8 +267,6 @@ impl Scratch {
         let blocks = || layout.convs.iter().flatten().map(|conv| &conv.block);
         let most = |f: fn(&Block) -> usize| blocks().map(f).max().unwrap_or(0);
         let [h, w] = layout.plan.input_size();
-        let [oh, ow] = layout.plan.output_size();
-        let grad_plane = Padded { h: oh, w: ow, border: layout.grad_border };
         let padded = [0, 2, 2].map(|state| layout.blocks() * layout.padded(state).len());
         Self {
             padded: padded.map(|len| workspace.take_zeroed(len)),
@@ -269,8 +274,7 @@ impl Scratch {
             middle: workspace.take(layout.plane()),
             grad: workspace.take(most(Block::grad_len)),
             raw: workspace.take(most(Block::grad_len)),
-            planes: workspace.take_zeroed(most(Block::virtual_blocks).max(1) * grad_plane.len()),
-            grad_plane,
+            planes: workspace.take_zeroed(most(Block::virtual_blocks).max(1) * layout.grad_plane().len()),
             pooled: [0; 2].map(|_| workspace.take(layout.area())),
             pool: workspace.take(pools_scratch(w).max(max_scratch(h, w))),
             relu_grad: workspace.take(layout.input_plane()),
@@ -287,7 +291,6 @@ impl Scratch {
                 grad: &mut self.grad,
                 raw: &mut self.raw,
                 planes: &mut self.planes,
-                plane: self.grad_plane,
             },
             relu_grad: &mut self.relu_grad,
         }
@@ -456,7 +459,7 @@ impl<S: Simd> Forward<'_, S> {
     ) {
         let per_norm = 2 * self.layout.channels.padded();
         let stats = stats.map(|stats| &mut stats[norm * per_norm..][..per_norm]);
-        let x = (&*scratch.padded[source.index()], source.plane(self.layout));
+        let x = &*scratch.padded[source.index()];
         let packed = self.layout.packed(conv, self.packed);
         let to = self.layout.kept(norm).map_or(&mut scratch.middle[..], |at| &mut raw[at]);
         conv.block.forward(self.s, packed, x, &mut scratch.gathered, to, stats);

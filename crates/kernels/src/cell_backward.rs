@@ -10,7 +10,6 @@ use crate::arguments::GradLengths;
 use crate::block::{BackTaps, RawGrad, window};
 use crate::blocked::LANES;
 use crate::cell::{BackScratch, CellInput, CellSaved, Forward, Layout, Scratch, Source, check_input};
-use crate::depthwise::Padded;
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
 use crate::norm::{NormGrads, Norms};
@@ -203,9 +202,7 @@ impl Job for Backward<'_> {
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
         rayon::join(|| grads.s0.fill(0.0), || grads.s1.fill(0.0));
-        let [h, w] = layout.plan.output_size();
-        let plane = Padded { h, w, border: layout.grad_border };
-        let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, plane));
+        let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, layout.grad_plane()));
         for pass in Pass::ALL.into_iter().filter(|pass| !pass.is_idle(layout)) {
             let forward = Forward { s, layout, input, packed: &saved.packed, norms: &saved.norms };
             let reverse =
@@ -399,9 +396,8 @@ impl<S: Simd> Reverse<'_, S> {
             let (before, second) = image.raw[..at.end].split_at_mut(at.start);
             let first = if remade { middle } else { &before[at.start - len..] };
             let grad = RawGrad { g, y: second, k: &k, norms, grads: self.grads, norm };
-            let x = (padded, Source::Middle.plane(self.layout()));
-            conv.block.backward_weights(s, packed, x, &grad, &mut back, grads);
-            conv.block.backward_input(s, packed, (back.planes, back.plane), false, second);
+            conv.block.backward_weights(s, packed, padded, &grad, &mut back, grads);
+            conv.block.backward_input(s, packed, back.planes, false, second);
             for (block, (y, g)) in first.chunks_exact(area).zip(second.chunks_exact_mut(area)).enumerate() {
                 let sums = relu_norm_back(s, y, norms.line(path.norm, block), g);
                 for (which, part) in sums.into_iter().enumerate() {
@@ -435,9 +431,8 @@ impl<S: Simd> Reverse<'_, S> {
             let packed = self.layout().packed(conv, self.forward.packed);
             let BackScratch { padded, block: mut back, relu_grad, .. } = scratch.for_back(source);
             let grads = &mut image.weights[conv.grads..][..conv.block.packed_grad_len()];
-            let input = (padded, source.plane(self.layout()));
-            conv.block.backward_weights(s, packed, input, &grad, &mut back, grads);
-            conv.block.backward_input(s, packed, (back.planes, back.plane), begun, &mut relu_grad[..x.len()]);
+            conv.block.backward_weights(s, packed, padded, &grad, &mut back, grads);
+            conv.block.backward_input(s, packed, back.planes, begun, &mut relu_grad[..x.len()]);
             begun = true;
         }
         if begun {
@@ -501,7 +496,7 @@ impl<S: Simd> Reverse<'_, S> {
                 max_pool_back(s, x, size, stride, &scratch.pooled[0], &mut scratch.pool, to);
             }
             if has_avg {
-                let plane = scratch.grad_plane;
+                let plane = self.layout().grad_plane();
                 avg_shares(s, &scratch.pooled[1], size, stride, plane, &mut scratch.planes);
                 let taps = &self.avg_taps[stride - 1];
                 taps.apply(s, (&scratch.planes, plane), &ONES, size, true, to);

@@ -7,7 +7,6 @@ use rayon::prelude::*;
 use crate::block::{Block, BlockScratch, RawGrad};
 use crate::blocked::{Channels, LANES, blocked_len};
 use crate::cell::activate;
-use crate::depthwise::Padded;
 use crate::direct::Direct;
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::GroupSums;
@@ -255,12 +254,6 @@ impl NormConv {
         Ok(())
     }
 
-    /// Border of the padded input; none where rows may then be read in place.
-    fn plane(&self) -> Padded {
-        let [h, w] = self.block.input;
-        Padded { h, w, border: self.block.border() }
-    }
-
     fn input_image(&self) -> usize {
         blocked_len(1, self.block.from, self.block.input)
     }
@@ -286,7 +279,7 @@ impl NormConv {
         input: &NormConvInput<'_>,
         image: usize,
     ) -> Buffer {
-        let (len, plane) = (self.input_image(), self.plane());
+        let (len, plane) = (self.input_image(), self.block.plane);
         let mut to = workspace.take(self.block.from.blocks() * plane.len());
         plane.clear_borders(&mut to);
         let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
@@ -300,7 +293,7 @@ impl NormConv {
             return direct.forward(s, job.workspace, job.packed, &padded, y, stats);
         }
         let mut gathered = job.workspace.take(self.block.gathered_len());
-        self.block.forward(s, job.packed, (&padded, self.plane()), &mut gathered, y, stats);
+        self.block.forward(s, job.packed, &padded, &mut gathered, y, stats);
     }
 }
 
@@ -476,23 +469,17 @@ impl<S: Simd> Back<'_, S> {
         if let Some(direct) = &conv.direct {
             return self.direct_image(direct, &padded, &raw, image, weights, x);
         }
-        let [h, w] = block.output;
-        let grad_plane = Padded { h, w, border: block.grad_border() };
+        let grad_plane = block.grad_plane;
         let mut gathered = self.workspace.take(block.gathered_len());
         let mut grad = self.workspace.take(block.grad_len());
         let planes = if x.is_some() { block.virtual_blocks() * grad_plane.len() } else { 0 };
         let mut planes = self.workspace.take(planes);
         grad_plane.clear_borders(&mut planes);
-        let mut scratch = BlockScratch {
-            gathered: &mut gathered,
-            grad: &mut grad,
-            raw: &mut [],
-            planes: &mut planes,
-            plane: grad_plane,
-        };
-        block.backward_weights(self.s, self.packed, (&padded, conv.plane()), &raw, &mut scratch, weights);
+        let mut scratch =
+            BlockScratch { gathered: &mut gathered, grad: &mut grad, raw: &mut [], planes: &mut planes };
+        block.backward_weights(self.s, self.packed, &padded, &raw, &mut scratch, weights);
         if let Some(to) = x {
-            self.input_grad(image, (&planes, grad_plane), to);
+            self.input_grad(image, &planes, to);
         }
     }
 
@@ -520,7 +507,7 @@ impl<S: Simd> Back<'_, S> {
         }
     }
 
-    fn input_grad(&self, image: usize, planes: (&[f32], Padded), to: &mut [f32]) {
+    fn input_grad(&self, image: usize, planes: &[f32], to: &mut [f32]) {
         let block = &self.conv.block;
         if !self.conv.relu {
             return block.backward_input(self.s, self.packed, planes, false, to);
@@ -528,8 +515,8 @@ impl<S: Simd> Back<'_, S> {
         let len = self.conv.input_image();
         let x = &self.input.x[image * len..][..len];
         to.fill(0.0);
-        if block.is_pointwise() && planes.1.border == 0 {
-            return add_where_positive(self.s, x, planes.0, to);
+        if block.is_pointwise() && block.grad_plane.border == 0 {
+            return add_where_positive(self.s, x, planes, to);
         }
         let mut relu_grad = self.workspace.take(len);
         block.backward_input(self.s, self.packed, planes, false, &mut relu_grad);
