@@ -8,8 +8,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::blocked::{Channels, LANES};
-use crate::dense::PAIR;
+use crate::blocked::Channels;
 use crate::depthwise::{self, Padded, Rows, Tap, Taps, depthwise};
 use crate::norm::{NormGrads, Norms};
 use crate::pixelwise::{NormGrad, lanes, moments};
@@ -64,7 +63,7 @@ pub(crate) struct BackTaps {
 
 impl BackTaps {
     /// The mirror of displacements `window` at `stride`, reading gradients in `plane`; taps are numbered as in
-    /// the window, eight weights each.
+    /// the window, a block's weights each.
     pub fn new(window: &[[isize; 2]], stride: usize, plane: Padded) -> Self {
         let step = stride as isize;
         let phase = |parity: usize| {
@@ -73,14 +72,14 @@ impl BackTaps {
             let whole = shifts.filter(|(_, (y, x))| y.rem_euclid(step) == 0 && x.rem_euclid(step) == 0);
             let tap = |(k, (y, x)): (usize, (isize, isize))| Tap {
                 at: [y.div_euclid(step), x.div_euclid(step)],
-                weight: k * LANES,
+                weight: k * plane.lanes,
             };
-            Taps::new(whole.map(tap).collect(), plane.row())
+            Taps::new(whole.map(tap).collect(), plane)
         };
         Self { stride, phases: (0..stride * stride).map(phase).collect() }
     }
 
-    /// Adds to (or writes) a whole input plane `[h, w, 8]` what it gathers from `g`.
+    /// Adds to (or writes) a whole input plane `[h, w, b]` what it gathers from `g`.
     pub fn apply<S: Simd>(
         &self,
         s: S,
@@ -98,9 +97,9 @@ impl BackTaps {
                 from: plane.origin(),
                 from_row: plane.row(),
                 stride: 1,
-                to: (py * w + px) * LANES,
-                to_row: stride * w * LANES,
-                to_pixel: stride * LANES,
+                to: (py * w + px) * S::LANES,
+                to_row: stride * w * S::LANES,
+                to_pixel: stride * S::LANES,
                 rows: count(h, py),
                 n: count(w, px),
                 accumulate,
@@ -112,16 +111,17 @@ impl BackTaps {
     }
 }
 
-/// Lays weights out for [`pointwise`]: columns of `to` by pairs of blocks, a row for each of `from`.
+/// Lays weights out for [`pointwise`]: columns of `to` by pairs of blocks of so many lanes, a row for each of `from`.
 fn pack_pairs<A: Sync, B: Sync>(
+    lanes: usize,
     to: &[A],
     from: &[B],
     weight: impl Fn(&A, &B) -> f32 + Sync,
     packed: &mut [f32],
 ) {
-    let pair = PAIR * from.len();
+    let pair = 2 * lanes * from.len();
     let pairs = packed.par_chunks_mut(pair).with_min_len(PACKED_AT_ONCE.div_ceil(pair));
-    pairs.zip(to.par_chunks(PAIR)).for_each(|(packed, to)| {
+    pairs.zip(to.par_chunks(2 * lanes)).for_each(|(packed, to)| {
         for (packed, from) in packed.chunks_exact_mut(to.len()).zip(from) {
             packed.iter_mut().zip(to).for_each(|(packed, to)| *packed = weight(to, from));
         }
@@ -145,9 +145,9 @@ struct Part {
 }
 
 impl Part {
-    /// Floats of the weights, with so many channels of every source.
-    fn weights_len(&self, lanes: usize) -> usize {
-        self.outputs.len() * LANES * self.sources.len() * lanes
+    /// Floats of the weights of outputs in blocks of `lanes`, from so many channels of every source.
+    fn weights_len(&self, lanes: usize, used: usize) -> usize {
+        self.outputs.len() * lanes * self.sources.len() * used
     }
 }
 
@@ -186,7 +186,8 @@ impl Block {
         kernel: Option<[usize; 3]>,
         wiring: Wiring,
     ) -> Self {
-        let [plane, grad_plane] = [input, output].map(|[h, w]| Padded { h, w, border: 0 });
+        let lanes = from.lanes();
+        let [plane, grad_plane] = [input, output].map(|[h, w]| Padded { h, w, border: 0, lanes });
         let (taps, back_taps) = (vec![], vec![]);
         let mut block = Self {
             input,
@@ -210,9 +211,9 @@ impl Block {
     pub fn set_borders(&mut self, border: usize, grad_border: usize) {
         self.plane.border = border;
         self.grad_plane.border = grad_border;
-        let row = self.plane.row();
-        let tap = |(k, &at): (usize, &[isize; 2])| Tap { at, weight: k * LANES };
-        let taps = |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect(), row);
+        let plane = self.plane;
+        let tap = |(k, &at): (usize, &[isize; 2])| Tap { at, weight: k * plane.lanes };
+        let taps = |gather: &Vec<[isize; 2]>| Taps::new(gather.iter().enumerate().map(tap).collect(), plane);
         let back_taps = |gather: &Vec<[isize; 2]>| BackTaps::new(gather, self.stride, self.grad_plane);
         self.taps = self.gathers.iter().map(taps).collect();
         self.back_taps = self.gathers.iter().map(back_taps).collect();
@@ -220,7 +221,7 @@ impl Block {
 
     /// ReLU-depthwise-pointwise of the cells' convolutions, without the ReLU.
     pub fn depthwise(
-        channels: usize,
+        channels: Channels,
         input: [usize; 2],
         stride: usize,
         [kernel, dilation]: [usize; 2],
@@ -231,7 +232,7 @@ impl Block {
         let gathers = vec![window(kernel, dilation, padding)];
         let wiring = Wiring::Dense { depthwise, at: pointwise };
         let kernel = Some([kernel, dilation, padding]);
-        Self::new([Channels::new(channels); 2], sizes, stride, gathers, kernel, wiring)
+        Self::new([channels; 2], sizes, stride, gathers, kernel, wiring)
     }
 
     /// Both halves of FactorizedReduce; odd sizes round up, what lies outside counts as zero.
@@ -244,7 +245,7 @@ impl Block {
         let sizes = [input, input.map(|side| side.div_ceil(2))];
         let gathers = vec![vec![[0, 0]], vec![[1, 1]]];
         let wiring = Wiring::Halves { half: to / 2, first, second };
-        Self::new([from, Channels::new(to)], sizes, 2, gathers, None, wiring)
+        Self::new([from, Channels::new(to).in_blocks_of(from.width)], sizes, 2, gathers, None, wiring)
     }
 
     /// A dense convolution with `[to, from, kernel, kernel]` weights from position 0.
@@ -257,7 +258,7 @@ impl Block {
         let sizes = [input, input.map(|side| (side + 2 * padding - kernel) / stride + 1)];
         let gathers = window(kernel, 1, padding).into_iter().map(|tap| vec![tap]).collect();
         let wiring = Wiring::Dense { depthwise: 0, at: 0 };
-        Self::new([from, Channels::new(to)], sizes, stride, gathers, None, wiring)
+        Self::new([from, Channels::new(to).in_blocks_of(from.width)], sizes, stride, gathers, None, wiring)
     }
 
     /// Border that the padded input needs.
@@ -293,6 +294,11 @@ impl Block {
         self.stride == 1 && self.kernel.is_none() && self.gathers == [[[0, 0]]]
     }
 
+    /// Channels in a block.
+    fn lanes(&self) -> usize {
+        self.from.lanes()
+    }
+
     /// Input blocks after gathering.
     pub fn virtual_blocks(&self) -> usize {
         self.gathers.len() * self.from.blocks()
@@ -300,7 +306,7 @@ impl Block {
 
     /// Channels worth multiplying in each input block.
     fn used_lanes(&self) -> usize {
-        if self.from.per_group < LANES { self.from.per_group } else { LANES }
+        self.from.per_group.min(self.lanes())
     }
 
     fn taps(&self) -> usize {
@@ -315,12 +321,12 @@ impl Block {
 
     /// Floats of [`BlockScratch::gathered`].
     pub fn gathered_len(&self) -> usize {
-        self.virtual_blocks() * self.chunk_rows() * self.output[1] * LANES
+        self.virtual_blocks() * self.chunk_rows() * self.output[1] * self.lanes()
     }
 
     /// Floats of [`BlockScratch::grad`].
     pub fn grad_len(&self) -> usize {
-        self.to.blocks() * self.chunk_rows() * self.output[1] * LANES
+        self.to.blocks() * self.chunk_rows() * self.output[1] * self.lanes()
     }
 
     /// The pointwise products: all outputs from all virtual blocks, or each half of FactorizedReduce from its own where
@@ -328,8 +334,8 @@ impl Block {
     fn parts(&self) -> impl Iterator<Item = Part> + use<> {
         let (out, sources) = (self.to.blocks(), self.virtual_blocks());
         let (middle, own) = match self.wiring {
-            Wiring::Halves { half, .. } if half > 0 && half.is_multiple_of(LANES) => {
-                (half / LANES, self.from.blocks())
+            Wiring::Halves { half, .. } if half > 0 && half.is_multiple_of(self.lanes()) => {
+                (half / self.lanes(), self.from.blocks())
             }
             _ => (out, sources),
         };
@@ -339,9 +345,9 @@ impl Block {
     }
 
     fn packed(&self) -> Packed {
-        let depthwise = self.virtual_blocks() * self.taps() * LANES;
-        let pointwise = |lanes| self.parts().map(|part| part.weights_len(lanes)).sum::<usize>();
-        let (forward, backward) = (pointwise(self.used_lanes()), pointwise(LANES));
+        let depthwise = self.virtual_blocks() * self.taps() * self.lanes();
+        let pointwise = |lanes| self.parts().map(|part| part.weights_len(self.lanes(), lanes)).sum::<usize>();
+        let (forward, backward) = (pointwise(self.used_lanes()), pointwise(self.lanes()));
         Packed {
             depthwise: 0,
             forward: depthwise,
@@ -362,7 +368,7 @@ impl Block {
     }
 
     fn packed_depthwise_grad(&self) -> usize {
-        if self.kernel.is_some() { self.virtual_blocks() * self.taps() * LANES } else { 0 }
+        if self.kernel.is_some() { self.virtual_blocks() * self.taps() * self.lanes() } else { 0 }
     }
 
     /// Flat position of the pointwise weight between two real channels.
@@ -393,14 +399,15 @@ impl Block {
     /// Gather and real channel of a part's virtual input channels that are multiplied, `lanes` in each block.
     fn sources(&self, part: &Part, lanes: usize) -> Vec<(usize, Option<usize>)> {
         let blocks = self.from.blocks();
-        let block =
-            |v: usize| (0..lanes).map(move |lane| (v / blocks, self.from.at(v % blocks * LANES + lane)));
+        let block = |v: usize| {
+            (0..lanes).map(move |lane| (v / blocks, self.from.at(v % blocks * self.lanes() + lane)))
+        };
         part.sources.clone().flat_map(block).collect()
     }
 
     /// The real channel of a part's padded output channels.
     fn outputs(&self, part: &Part) -> Vec<Option<usize>> {
-        let channels = part.outputs.start * LANES..part.outputs.end * LANES;
+        let channels = part.outputs.start * self.lanes()..part.outputs.end * self.lanes();
         channels.map(|channel| self.to.at(channel)).collect()
     }
 
@@ -416,16 +423,19 @@ impl Block {
         let value = |at: Option<usize>| at.map_or(0.0, |at| weights[at]);
         let (depthwise, pointwise) = to[..packed.len].split_at_mut(packed.forward);
         for (i, to) in depthwise.iter_mut().enumerate() {
-            let (block, tap, lane) = (i / (taps * LANES), i / LANES % taps, i % LANES);
-            *to =
-                if self.kernel.is_some() { value(self.depthwise_at(block * LANES + lane, tap)) } else { 1.0 };
+            let (block, tap, lane) = (i / (taps * self.lanes()), i / self.lanes() % taps, i % self.lanes());
+            *to = if self.kernel.is_some() {
+                value(self.depthwise_at(block * self.lanes() + lane, tap))
+            } else {
+                1.0
+            };
         }
         let (mut forward, mut backward) = pointwise.split_at_mut(packed.backward - packed.forward);
         for part in self.parts() {
-            let (to, rest) = forward.split_at_mut(part.weights_len(used));
+            let (to, rest) = forward.split_at_mut(part.weights_len(self.lanes(), used));
             self.pack_forward(weights, &part, to);
             forward = rest;
-            let (to, rest) = backward.split_at_mut(part.weights_len(LANES));
+            let (to, rest) = backward.split_at_mut(part.weights_len(self.lanes(), self.lanes()));
             self.pack_backward(weights, &part, to);
             backward = rest;
         }
@@ -435,6 +445,7 @@ impl Block {
     fn pack_forward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
         let (real, sources) = (self.outputs(part), self.sources(part, self.used_lanes()));
         pack_pairs(
+            self.lanes(),
             &real,
             &sources,
             |&real, &source| self.weight_at(real, source).map_or(0.0, |at| weights[at]),
@@ -444,8 +455,9 @@ impl Block {
 
     /// As [`pointwise`] wants them on the way back: of all sources from all outputs.
     fn pack_backward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
-        let (real, sources) = (self.outputs(part), self.sources(part, LANES));
+        let (real, sources) = (self.outputs(part), self.sources(part, self.lanes()));
         pack_pairs(
+            self.lanes(),
             &sources,
             &real,
             |&source, &real| self.weight_at(real, source).map_or(0.0, |at| weights[at]),
@@ -458,14 +470,14 @@ impl Block {
         let (taps, first) = (self.taps(), self.weights().start);
         let (depthwise, mut pointwise) = packed.split_at(self.packed_depthwise_grad());
         for (i, &value) in depthwise.iter().enumerate() {
-            let (block, tap, lane) = (i / (taps * LANES), i / LANES % taps, i % LANES);
-            if let Some(at) = self.depthwise_at(block * LANES + lane, tap) {
+            let (block, tap, lane) = (i / (taps * self.lanes()), i / self.lanes() % taps, i % self.lanes());
+            if let Some(at) = self.depthwise_at(block * self.lanes() + lane, tap) {
                 grads[at - first] = value;
             }
         }
         for part in self.parts() {
-            let (packed, rest) = pointwise.split_at(part.weights_len(LANES));
-            let sources = self.sources(&part, LANES);
+            let (packed, rest) = pointwise.split_at(part.weights_len(self.lanes(), self.lanes()));
+            let sources = self.sources(&part, self.lanes());
             for (&real, packed) in self.outputs(&part).iter().zip(packed.chunks_exact(sources.len())) {
                 for (&value, &source) in packed.iter().zip(&sources) {
                     if let Some(at) = self.weight_at(real, source) {
@@ -491,14 +503,14 @@ impl Block {
             return (&x[row * self.plane.row()..], self.plane.len());
         }
         self.gather(s, packed, x, (row, rows), gathered);
-        (gathered, rows * self.output[1] * LANES)
+        (gathered, rows * self.output[1] * S::LANES)
     }
 
     /// Gathers output rows `row..row + rows` of all virtual blocks.
     fn gather<S: Simd>(&self, s: S, packed: &[f32], x: &[f32], (row, rows): (usize, usize), to: &mut [f32]) {
         let (plane, width) = (self.plane, self.output[1]);
-        let chunk = rows * width * LANES;
-        let per_block = self.taps() * LANES;
+        let chunk = rows * width * S::LANES;
+        let per_block = self.taps() * S::LANES;
         for (v, to) in to.chunks_exact_mut(chunk).take(self.virtual_blocks()).enumerate() {
             let x = &x[v % self.from.blocks() * plane.len()..][..plane.len()];
             let rows = Rows {
@@ -506,8 +518,8 @@ impl Block {
                 from_row: self.stride * plane.row(),
                 stride: self.stride,
                 to: 0,
-                to_row: width * LANES,
-                to_pixel: LANES,
+                to_row: width * S::LANES,
+                to_pixel: S::LANES,
                 rows,
                 n: width,
                 accumulate: false,
@@ -537,7 +549,7 @@ impl Block {
             let pixels = Pixels { blocks, lanes, x_block, x_row: 0, out, y_block, y_row: 0, rows: 1, n };
             let x = &x[part.sources.start * x_block..];
             pointwise(s, x, w, &mut y[part.outputs.start * y_block..], &pixels);
-            w = &w[part.weights_len(lanes)..];
+            w = &w[part.weights_len(S::LANES, lanes)..];
         }
     }
 
@@ -559,18 +571,18 @@ impl Block {
         }
         for (row, rows) in self.chunks() {
             let n = rows * width;
-            let start = row * width * LANES;
+            let start = row * width * S::LANES;
             let (from, x_block) = self.chunk(s, &packed[at.depthwise..at.forward], x, (row, rows), gathered);
             let w = &packed[at.forward..at.backward];
-            self.multiply(s, w, (from, x_block), (&mut y[start..], area * LANES), n);
-            for (block, y) in y.chunks_exact(area * LANES).take(out).enumerate() {
+            self.multiply(s, w, (from, x_block), (&mut y[start..], area * S::LANES), n);
+            for (block, y) in y.chunks_exact(area * S::LANES).take(out).enumerate() {
                 if let Some(stats) = &mut stats {
-                    add_moments(s, &y[start..][..n * LANES], lanes(y, 0), block, stats);
+                    add_moments(s, &y[start..][..n * S::LANES], lanes(y, S::LANES, 0), block, stats);
                 }
             }
         }
         if let Some(stats) = stats {
-            finish_moments(y, area, stats);
+            finish_moments(y, (area, S::LANES), stats);
         }
     }
 
@@ -601,34 +613,35 @@ impl Block {
             };
             if grad.y.is_empty() {
                 let w = &packed[at.forward..at.backward];
-                self.multiply(s, w, (x, x_block), (&mut *scratch.raw, n * LANES), n);
+                self.multiply(s, w, (x, x_block), (&mut *scratch.raw, n * S::LANES), n);
             }
             for block in 0..out {
-                let range = block * area * LANES + row * width * LANES..;
-                let g = &grad.g[range.clone()][..n * LANES];
-                let y = if grad.y.is_empty() { &scratch.raw[block * n * LANES..] } else { &grad.y[range] };
-                let y = &y[..n * LANES];
-                let to = &mut scratch.grad[block * n * LANES..][..n * LANES];
+                let range = block * area * S::LANES + row * width * S::LANES..;
+                let g = &grad.g[range.clone()][..n * S::LANES];
+                let y = if grad.y.is_empty() { &scratch.raw[block * n * S::LANES..] } else { &grad.y[range] };
+                let y = &y[..n * S::LANES];
+                let to = &mut scratch.grad[block * n * S::LANES..][..n * S::LANES];
                 let line = grad.norms.back_line(grad.grads, grad.norm, block);
-                NormGrad { g, y, k: lanes(grad.k, block), line, to }.apply(s);
+                NormGrad { g, y, k: lanes(grad.k, S::LANES, block), line, to }.apply(s);
             }
             let (mut w, mut to) = (&packed[at.backward..at.len], &mut *pointwise_grads);
             for part in self.parts() {
-                let (blocks, out, len) = (part.sources.len(), part.outputs.len(), part.weights_len(LANES));
-                let g = &scratch.grad[part.outputs.start * n * LANES..];
+                let (blocks, out, len) =
+                    (part.sources.len(), part.outputs.len(), part.weights_len(S::LANES, S::LANES));
+                let g = &scratch.grad[part.outputs.start * n * S::LANES..];
                 if wanted {
                     let (part_grads, rest) = std::mem::take(&mut to).split_at_mut(len);
                     let x = &x[part.sources.start * x_block..];
-                    pointwise::WeightGrad { g, g_block: n * LANES, out, x, x_block, blocks, n }
+                    pointwise::WeightGrad { g, g_block: n * S::LANES, out, x, x_block, blocks, n }
                         .add_to(s, part_grads);
                     to = rest;
                 }
                 if !scratch.planes.is_empty() {
                     let pixels = Pixels {
                         blocks: out,
-                        lanes: LANES,
-                        x_block: n * LANES,
-                        x_row: width * LANES,
+                        lanes: S::LANES,
+                        x_block: n * S::LANES,
+                        x_row: width * S::LANES,
                         out: blocks,
                         y_block: to_plane.len(),
                         y_row: to_plane.row(),
@@ -643,7 +656,7 @@ impl Block {
             }
         }
         let Some([kernel, dilation, padding]) = self.kernel else { return };
-        let per_block = self.taps() * LANES;
+        let per_block = self.taps() * S::LANES;
         for (block, to) in depthwise_grads.chunks_exact_mut(per_block).enumerate() {
             depthwise::WeightGrad {
                 g: &scratch.planes[block * to_plane.len()..][..to_plane.len()],
@@ -670,8 +683,8 @@ impl Block {
         to: &mut [f32],
     ) {
         let plane = self.grad_plane;
-        let area = self.input[0] * self.input[1] * LANES;
-        let per_block = self.taps() * LANES;
+        let area = self.input[0] * self.input[1] * S::LANES;
+        let per_block = self.taps() * S::LANES;
         for (gather, taps) in self.back_taps.iter().enumerate() {
             for (block, to) in to.chunks_exact_mut(area).enumerate() {
                 let v = gather * self.from.blocks() + block;
@@ -687,30 +700,30 @@ impl Block {
 /// An image's means and sums of squared deviations, `[2, padded channels]`, of planes of `pixels`. Stretches as long as
 /// a chunk of [`Block::forward`] keep the rounding of a few dozen additions.
 pub(crate) fn channel_moments<S: Simd>(s: S, y: &[f32], pixels: usize, stats: &mut [f64]) {
-    const STRETCH: usize = 64 * LANES;
+    let stretch = 64 * S::LANES;
     stats.fill(0.0);
-    for (block, plane) in y.chunks_exact(pixels * LANES).enumerate() {
-        for part in plane.chunks(STRETCH) {
-            add_moments(s, part, lanes(plane, 0), block, stats);
+    for (block, plane) in y.chunks_exact(pixels * S::LANES).enumerate() {
+        for part in plane.chunks(stretch) {
+            add_moments(s, part, lanes(plane, S::LANES, 0), block, stats);
         }
     }
-    finish_moments(y, pixels, stats);
+    finish_moments(y, (pixels, S::LANES), stats);
 }
 
 /// Adds to a block's `[2, padded channels]` the sums of `y − pivot` and of its square.
-fn add_moments<S: Simd>(s: S, y: &[f32], pivot: &[f32; LANES], block: usize, stats: &mut [f64]) {
+fn add_moments<S: Simd>(s: S, y: &[f32], pivot: &[f32], block: usize, stats: &mut [f64]) {
     let half = stats.len() / 2;
     for (which, part) in moments(s, y, pivot).into_iter().enumerate() {
-        let sums = &mut stats[which * half + block * LANES..][..LANES];
+        let sums = &mut stats[which * half + block * S::LANES..][..S::LANES];
         sums.iter_mut().zip(part).for_each(|(sum, part)| *sum += f64::from(part));
     }
 }
 
 /// Makes means and sums of squared deviations of such sums over planes of `pixels`, whose first ones were the pivots.
-fn finish_moments(y: &[f32], pixels: usize, stats: &mut [f64]) {
+fn finish_moments(y: &[f32], (pixels, lanes): (usize, usize), stats: &mut [f64]) {
     let (means, squares) = stats.split_at_mut(stats.len() / 2);
     for (channel, (mean, square)) in means.iter_mut().zip(squares).enumerate() {
-        let pivot = y[channel / LANES * pixels * LANES + channel % LANES];
+        let pivot = y[channel / lanes * pixels * lanes + channel % lanes];
         let (sum, count) = (*mean, pixels as f64);
         *mean = f64::from(pivot) + sum / count;
         *square = (*square - sum * sum / count).max(0.0);

@@ -12,7 +12,7 @@ use rayon::prelude::*;
 
 use crate::arguments::Weighting;
 use crate::block::{Block, BlockScratch};
-use crate::blocked::{Channels, LANES, blocked_len};
+use crate::blocked::{Channels, MAX_LANES, blocked_len};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::group_size;
@@ -29,9 +29,9 @@ use crate::workspace::{Buffer, Workspace};
 pub struct CellInput<'a> {
     /// Images.
     pub n: usize,
-    /// Input of the cell before last, `[n, c/8, h, w, 8]`.
+    /// Input of the cell before last, `[n, c/b, h, w, b]`.
     pub s0: &'a [f32],
-    /// Input of the last cell, `[n, c/8, h, w, 8]`.
+    /// Input of the last cell, `[n, c/b, h, w, b]`.
     pub s1: &'a [f32],
     /// Flat convolution weights, laid out as [`CellPlan::paths`] says. The way back uses those of the forward pass.
     pub weights: &'a [f32],
@@ -111,7 +111,7 @@ impl<'p> Layout<'p> {
             grads_len: 0,
             border: 1,
             grad_border: 1,
-            channels: Channels::new(plan.channels()),
+            channels: plan.state_channels(),
             kept: vec![],
             kept_planes: 0,
         };
@@ -146,7 +146,7 @@ impl<'p> Layout<'p> {
     /// Floats of one channel block of a node's plane.
     pub fn area(&self) -> usize {
         let [h, w] = self.plan.output_size();
-        h * w * LANES
+        h * w * self.channels.lanes()
     }
 
     /// Floats of one node's planes for one image.
@@ -157,7 +157,7 @@ impl<'p> Layout<'p> {
     /// Floats of one input's planes for one image.
     pub fn input_plane(&self) -> usize {
         let [h, w] = self.plan.input_size();
-        self.blocks() * h * w * LANES
+        self.blocks() * h * w * self.channels.lanes()
     }
 
     /// Floats of one image's raw outputs (never zero, so that every image has a chunk).
@@ -189,13 +189,13 @@ impl<'p> Layout<'p> {
     /// Padded plane of a state.
     pub fn padded(&self, state: usize) -> Padded {
         let [h, w] = self.plan.state_size(state);
-        Padded { h, w, border: self.border }
+        Padded { h, w, border: self.border, lanes: self.channels.lanes() }
     }
 
     /// Padded plane of gathered gradients.
     pub fn grad_plane(&self) -> Padded {
         let [h, w] = self.plan.output_size();
-        Padded { h, w, border: self.grad_border }
+        Padded { h, w, border: self.grad_border, lanes: self.channels.lanes() }
     }
 
     /// Packs all weights, each block on its own.
@@ -230,11 +230,11 @@ impl<'p> Layout<'p> {
 }
 
 fn path_blocks(plan: &CellPlan, path: &Path) -> Vec<Block> {
-    let channels = plan.channels();
+    let channels = plan.state_channels();
     let offset = |i: usize| path.weights[i].offset;
     if path.reduces() {
-        let from = Channels::new(channels);
-        return vec![Block::factorized_reduce(from, channels, plan.input_size(), [offset(0), offset(1)])];
+        let to = plan.channels();
+        return vec![Block::factorized_reduce(channels, to, plan.input_size(), [offset(0), offset(1)])];
     }
     let Some((kernel, dilation, blocks)) = path.op.conv() else { return vec![] };
     let block = |b: usize| {
@@ -266,7 +266,7 @@ impl Scratch {
     pub fn new(layout: &Layout<'_>, workspace: &Workspace) -> Self {
         let blocks = || layout.convs.iter().flatten().map(|conv| &conv.block);
         let most = |f: fn(&Block) -> usize| blocks().map(f).max().unwrap_or(0);
-        let [h, w] = layout.plan.input_size();
+        let ([h, w], lanes) = (layout.plan.input_size(), layout.channels.lanes());
         let padded = [0, 2, 2].map(|state| layout.blocks() * layout.padded(state).len());
         Self {
             padded: padded.map(|len| workspace.take_zeroed(len)),
@@ -276,7 +276,7 @@ impl Scratch {
             raw: workspace.take(most(Block::grad_len)),
             planes: workspace.take_zeroed(most(Block::virtual_blocks).max(1) * layout.grad_plane().len()),
             pooled: [0; 2].map(|_| workspace.take(layout.area())),
-            pool: workspace.take(pools_scratch(w).max(max_scratch(h, w))),
+            pool: workspace.take(pools_scratch(w, lanes).max(max_scratch(h, w, lanes))),
             relu_grad: workspace.take(layout.input_plane()),
         }
     }
@@ -338,7 +338,7 @@ pub(crate) fn activate<S: Simd>(
     plane: Padded,
     to: &mut [f32],
 ) {
-    let area = plane.h * plane.w * LANES;
+    let area = plane.h * plane.w * S::LANES;
     for (block, x) in x.chunks_exact(area).enumerate() {
         let line = norm.map_or(Line::IDENTITY, |(norms, norm)| norms.line(norm, block));
         let to = &mut to[block * plane.len()..][..plane.len()][plane.origin()..];
@@ -347,7 +347,7 @@ pub(crate) fn activate<S: Simd>(
 }
 
 pub(crate) fn check_input(plan: &CellPlan, input: &CellInput<'_>) -> Result<(), KernelError> {
-    let channels = Channels::new(plan.channels());
+    let channels = plan.state_channels();
     refuse_small(&[("batch", input.n, 1)])?;
     let state = blocked_len(input.n, channels, plan.input_size());
     check("s0", state, input.s0.len())?;
@@ -356,10 +356,10 @@ pub(crate) fn check_input(plan: &CellPlan, input: &CellInput<'_>) -> Result<(), 
 }
 
 impl CellPlan {
-    /// Length of a cell's output for `n` images, `[n, 4 * c/8, h', w', 8]`: the nodes one after the other.
+    /// Length of a cell's output for `n` images, `[n, 4 * c/b, h', w', b]`: the nodes one after the other.
     #[must_use]
     pub fn output_len(&self, n: usize) -> usize {
-        NODES * blocked_len(n, Channels::new(self.channels()), self.output_size())
+        blocked_len(n, self.output_channels(), self.output_size())
     }
 
     /// Runs the cell in training mode: batch norms use the batch's statistics.
@@ -367,7 +367,7 @@ impl CellPlan {
     /// Work is split over the current rayon pool; the result does not depend on its size.
     ///
     /// # Shapes
-    /// See [`CellInput`]; `output` is `[n, 4 * c/8, h', w', 8]`.
+    /// See [`CellInput`]; `output` is `[n, 4 * c/b, h', w', b]`.
     ///
     /// # Errors
     /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan,
@@ -391,7 +391,9 @@ impl CellPlan {
         let mut packed = workspace.take(layout.packed_len);
         layout.pack(input.weights, &mut packed);
         let saved = CellSaved { raw, packed, norms, n: input.n };
-        Ok(workspace.level().dispatch(TrainForward { layout: &layout, workspace, input, output, saved }))
+        Ok(workspace
+            .level()
+            .dispatch_at(self.width(), TrainForward { layout: &layout, workspace, input, output, saved }))
     }
 
     /// Runs the cell in inference mode: batch norms use the given statistics, nothing is kept.
@@ -413,7 +415,9 @@ impl CellPlan {
         let layout = Layout::new(self);
         let mut norms = Norms::new(self.norms(), layout.channels, self.affine(), input.affine, 0)?;
         norms.set_running(running)?;
-        workspace.level().dispatch(Infer { layout: &layout, workspace, input, output, norms: &norms });
+        workspace
+            .level()
+            .dispatch_at(self.width(), Infer { layout: &layout, workspace, input, output, norms: &norms });
         Ok(())
     }
 }
@@ -535,7 +539,7 @@ impl<S: Simd> Forward<'_, S> {
     /// Sum over the normalised paths.
     fn norm_sum(&self, node: usize, block: usize, image: usize, raw: &[f32], to: &mut [f32]) {
         let area = self.layout.area();
-        let mut bias = [0f64; LANES];
+        let mut bias = [0f64; MAX_LANES];
         let mut terms = vec![];
         for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() > 0) {
             let k = self.input.weighting().at(index, path.edge, image);
@@ -543,7 +547,7 @@ impl<S: Simd> Forward<'_, S> {
             let line = self.norms.line(norm, block);
             bias.iter_mut().zip(line.b).for_each(|(bias, &b)| *bias += f64::from(k) * f64::from(b));
             let y = &self.layout.last_raw(path, raw)[block * area..][..area];
-            terms.push(Term { y, centre: line.centre, a: line.a.map(|a| a * k) });
+            terms.push(Term { y, centre: line.centre, a: line.slope(k) });
         }
         weighted_sum(self.s, &bias.map(|bias| bias as f32), &terms, to);
     }
@@ -561,7 +565,7 @@ impl<S: Simd> Forward<'_, S> {
         let mut pooled = None;
         for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() == 0) {
             let size @ [h, w] = self.layout.plan.state_size(path.source);
-            let x = &self.state(path.source, image, earlier)[block * h * w * LANES..][..h * w * LANES];
+            let x = &self.state(path.source, image, earlier)[block * h * w * S::LANES..][..h * w * S::LANES];
             let is_pool = matches!(path.op, Op::MaxPool3 | Op::AvgPool3);
             let [max, avg] = &mut scratch.pooled;
             if is_pool && pooled != Some(path.source) {
@@ -575,7 +579,8 @@ impl<S: Simd> Forward<'_, S> {
                 _ => continue,
             };
             let k = self.input.weighting().at(index, path.edge, image);
-            Scale { x, line: Line { a: &[k; LANES], ..Line::IDENTITY }, accumulate: true, to }.apply(self.s);
+            Scale { x, line: Line { a: &[k; MAX_LANES], ..Line::IDENTITY }, accumulate: true, to }
+                .apply(self.s);
         }
     }
 }

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use crate::arguments::GradLengths;
 use crate::block::{BackTaps, RawGrad, window};
-use crate::blocked::LANES;
+use crate::blocked::MAX_LANES;
 use crate::cell::{BackScratch, CellInput, CellSaved, Forward, Layout, Scratch, Source, check_input};
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
@@ -23,9 +23,9 @@ use crate::workspace::Workspace;
 /// Where a cell's gradients go. Every slice is overwritten.
 #[derive(Debug)]
 pub struct CellGrads<'a> {
-    /// Of the first input, `[n, c/8, h, w, 8]`.
+    /// Of the first input, `[n, c/b, h, w, b]`.
     pub s0: &'a mut [f32],
-    /// Of the second input, `[n, c/8, h, w, 8]`.
+    /// Of the second input, `[n, c/b, h, w, b]`.
     pub s1: &'a mut [f32],
     /// Of the flat convolution weights.
     pub weights: &'a mut [f32],
@@ -49,7 +49,7 @@ impl CellPlan {
     /// Gradients of [`CellPlan::forward`], whose arguments, output and saved values are given back.
     ///
     /// # Shapes
-    /// `output`, `grad_output`: `[n, 4 * c/8, h', w', 8]`; padding channels of `grad_output` must be zero.
+    /// `output`, `grad_output`: `[n, 4 * c/b, h', w', b]`; padding channels of `grad_output` must be zero.
     ///
     /// # Errors
     /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan or the saved batch.
@@ -70,15 +70,10 @@ impl CellPlan {
         let layout = Layout::new(self);
         check("saved values", input.n * layout.raw_image(), saved.raw.len())?;
         check("saved weights", layout.packed_len, saved.packed.len())?;
-        workspace.level().dispatch(Backward {
-            layout: &layout,
-            workspace,
-            input,
-            output,
-            saved,
-            grad_output,
-            grads,
-        });
+        workspace.level().dispatch_at(
+            self.width(),
+            Backward { layout: &layout, workspace, input, output, saved, grad_output, grads },
+        );
         Ok(())
     }
 }
@@ -185,7 +180,7 @@ struct Reverse<'a, S> {
 }
 
 /// Nine weights of one, for the average's gradient.
-const ONES: [f32; 9 * LANES] = [1.0; 9 * LANES];
+const ONES: [f32; 9 * MAX_LANES] = [1.0; 9 * MAX_LANES];
 
 impl Job for Backward<'_> {
     type Out = ();
@@ -355,6 +350,7 @@ impl<S: Simd> Reverse<'_, S> {
 
     /// Sums of a node's gradient, plain and against the raw outputs of the paths that enter it.
     fn batch_sums(&self, node: usize, image: &mut Image<'_>) {
+        let s = self.forward.s;
         let (area, plane) = (self.layout().area(), self.layout().plane());
         for (block, g) in image.nodes[node * plane..][..plane].chunks_exact(area).enumerate() {
             let mut terms = vec![];
@@ -362,13 +358,17 @@ impl<S: Simd> Reverse<'_, S> {
             for (_, path) in normed() {
                 let norm = path.norm + path.norms() - 1;
                 let y = &self.layout().last_raw(path, image.raw)[block * area..][..area];
-                terms.push(Term { y, centre: self.forward.norms.line(norm, block).centre, a: [1.0; LANES] });
+                terms.push(Term {
+                    y,
+                    centre: self.forward.norms.line(norm, block).centre,
+                    a: [1.0; MAX_LANES],
+                });
             }
-            let sums = dots(self.forward.s, g, &terms);
+            let sums = dots(s, g, &terms);
             for ((index, _), &along) in normed().zip(&sums) {
-                store_sums(&mut image.sums[self.places.dot(index)], block, along);
+                store_sums(s, &mut image.sums[self.places.dot(index)], block, along);
             }
-            store_sums(&mut image.sums[self.places.node(node)], block, sums[terms.len()]);
+            store_sums(s, &mut image.sums[self.places.node(node)], block, sums[terms.len()]);
         }
     }
 
@@ -401,7 +401,7 @@ impl<S: Simd> Reverse<'_, S> {
             for (block, (y, g)) in first.chunks_exact(area).zip(second.chunks_exact_mut(area)).enumerate() {
                 let sums = relu_norm_back(s, y, norms.line(path.norm, block), g);
                 for (which, part) in sums.into_iter().enumerate() {
-                    store_sums(&mut image.sums[self.places.middle(index, which)], block, part);
+                    store_sums(s, &mut image.sums[self.places.middle(index, which)], block, part);
                 }
             }
         }
@@ -454,7 +454,7 @@ impl<S: Simd> Reverse<'_, S> {
         let has = |op: Op| self.layout().leaving(state).any(|(_, path)| path.op == op);
         let (has_max, has_avg) = (has(Op::MaxPool3), has(Op::AvgPool3));
         let stride = if self.layout().plan.reduction() && state < 2 { 2 } else { 1 };
-        let state_len = h * w * LANES;
+        let state_len = h * w * S::LANES;
         for (block, x) in self.state(state, image.index).chunks_exact(state_len).enumerate() {
             if has_max || has_avg {
                 let [max, avg] = &mut scratch.pooled;
@@ -470,8 +470,8 @@ impl<S: Simd> Reverse<'_, S> {
                     _ => continue,
                 };
                 let g = &node_grads[path.node * len + block * area..][..area];
-                let [along, _] = dot(s, g, y, &[0.0; LANES]);
-                store_sums(&mut image.sums[self.places.dot(index)], block, along);
+                let [along, _] = dot(s, g, y, &[0.0; MAX_LANES]);
+                store_sums(s, &mut image.sums[self.places.dot(index)], block, along);
             }
             // The pooled values are spent: their buffers take the gradients of the pools.
             for (op, kept) in [(Op::MaxPool3, 0), (Op::AvgPool3, 1)] {
@@ -480,7 +480,7 @@ impl<S: Simd> Reverse<'_, S> {
                 for (count, (index, path)) in paths.enumerate() {
                     let k = self.forward.input.weighting().at(index, path.edge, image.index);
                     let x = &node_grads[path.node * len + block * area..][..area];
-                    let line = Line { a: &[k; LANES], ..Line::IDENTITY };
+                    let line = Line { a: &[k; MAX_LANES], ..Line::IDENTITY };
                     Scale { x, line, accumulate: count > 0, to }.apply(s);
                 }
             }
@@ -506,7 +506,7 @@ impl<S: Simd> Reverse<'_, S> {
                     let k = self.forward.input.weighting().at(index, path.edge, image.index);
                     let first = if state < 2 { 0 } else { state - 1 };
                     let x = &later[(path.node - first) * len + block * area..][..area];
-                    Scale { x, line: Line { a: &[k; LANES], ..Line::IDENTITY }, accumulate: true, to }
+                    Scale { x, line: Line { a: &[k; MAX_LANES], ..Line::IDENTITY }, accumulate: true, to }
                         .apply(s);
                 }
             }
@@ -527,6 +527,6 @@ fn grad_of<'a>(
     }
 }
 
-fn store_sums(to: &mut [f64], block: usize, part: Lanes) {
-    to[block * LANES..][..LANES].iter_mut().zip(part).for_each(|(to, part)| *to = f64::from(part));
+fn store_sums<S: Simd>(_: S, to: &mut [f64], block: usize, part: Lanes) {
+    to[block * S::LANES..][..S::LANES].iter_mut().zip(part).for_each(|(to, part)| *to = f64::from(part));
 }

@@ -3,10 +3,9 @@
 //! The same loop serves every kernel width, dilation and stride, and the gradient of the input: there the taps
 //! are mirrored, and at stride 2 each of the four parities of the input has its own.
 
-use crate::blocked::LANES;
 use crate::simd::{Kernel, Simd};
 
-/// A plane `[h, w, 8]` inside a border of zeros.
+/// A plane `[h, w, b]` inside a border of zeros.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Padded {
     /// Rows inside.
@@ -15,12 +14,14 @@ pub(crate) struct Padded {
     pub w: usize,
     /// Pixels of border on every side.
     pub border: usize,
+    /// Channels in a block.
+    pub lanes: usize,
 }
 
 impl Padded {
     /// Floats from one row to the next.
     pub const fn row(self) -> usize {
-        (self.w + 2 * self.border) * LANES
+        (self.w + 2 * self.border) * self.lanes
     }
 
     /// Floats of the whole plane.
@@ -30,17 +31,17 @@ impl Padded {
 
     /// Position of the first pixel inside.
     pub const fn origin(self) -> usize {
-        self.border * (self.row() + LANES)
+        self.border * (self.row() + self.lanes)
     }
 
     /// First float of a channel block among such planes of pairs of blocks.
     pub const fn paired(self, block: usize) -> usize {
-        block / 2 * 2 * self.len() + block % 2 * LANES
+        block / 2 * 2 * self.len() + block % 2 * self.lanes
     }
 
     /// Zeros in the borders of such planes.
     pub fn clear_borders(self, planes: &mut [f32]) {
-        let (row, edge) = (self.row(), self.border * LANES);
+        let (row, edge) = (self.row(), self.border * self.lanes);
         if edge == 0 {
             return;
         }
@@ -57,7 +58,7 @@ impl Padded {
     }
 }
 
-/// One tap: where it reads relative to its output's anchor in pixels down and right, and its eight weights' position.
+/// One tap: where it reads relative to its output's anchor in pixels down and right, and its weights' position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Tap {
     pub at: [isize; 2],
@@ -71,6 +72,8 @@ pub(crate) struct Taps {
     columns: usize,
     /// Pixels from one column to the next.
     dilation: usize,
+    /// Channels in a block.
+    lanes: usize,
     /// The upper left tap, and from one row of taps to the next.
     first: isize,
     row: isize,
@@ -82,24 +85,26 @@ pub(crate) struct Taps {
 }
 
 impl Taps {
-    /// The taps of `list` in planes with `row` floats from one row to the next.
-    pub fn new(mut list: Vec<Tap>, row: usize) -> Self {
+    /// The taps of `list` in such planes.
+    pub fn new(mut list: Vec<Tap>, plane: Padded) -> Self {
+        let (row, lanes) = (plane.row(), plane.lanes);
         list.sort_unstable();
         let Some(&Tap { at: [top, left], weight }) = list.first() else { return Self::default() };
         let columns = list.iter().take_while(|tap| tap.at[0] == top).count();
         let (beside, below) =
             (list[1.min(columns - 1)], list[if columns < list.len() { columns } else { 0 }]);
-        let floats = |[y, x]: [isize; 2]| y * row as isize + x * LANES as isize;
+        let floats = |[y, x]: [isize; 2]| y * row as isize + x * lanes as isize;
         let weight_step = |tap: Tap| tap.weight as isize - weight as isize;
         let taps = Self {
             rows: list.len() / columns,
             columns,
             dilation: (beside.at[1] - left).max(1) as usize,
+            lanes,
             first: floats([top, left]),
             row: floats([below.at[0] - top, 0]),
             weight,
             weight_steps: [weight_step(below), weight_step(beside)],
-            weights: list.iter().map(|tap| tap.weight + LANES).max().unwrap_or(0),
+            weights: list.iter().map(|tap| tap.weight + lanes).max().unwrap_or(0),
         };
         let regular = list.iter().enumerate().all(|(i, tap)| {
             let (y, x) = (i / columns, i % columns);
@@ -115,7 +120,7 @@ impl Taps {
     }
 
     fn offset(&self, y: usize, x: usize) -> isize {
-        self.first + y as isize * self.row + (x * self.dilation * LANES) as isize
+        self.first + y as isize * self.row + (x * self.dilation * self.lanes) as isize
     }
 
     #[inline(always)]
@@ -159,10 +164,10 @@ pub(crate) fn depthwise<S: Simd>(s: S, x: &[f32], taps: &Taps, w: &[f32], y: &mu
         return;
     }
     let (low, high) = taps.extremes();
-    let last = rows.from + (rows.rows - 1) * rows.from_row + (rows.n - 1) * rows.stride * LANES + LANES;
+    let last = rows.from + (rows.rows - 1) * rows.from_row + (rows.n - 1) * rows.stride * S::LANES + S::LANES;
     assert!(rows.from as isize + low >= 0 && last as isize + high <= x.len() as isize);
-    assert!(taps.weights <= w.len());
-    assert!(rows.to + (rows.rows - 1) * rows.to_row + (rows.n - 1) * rows.to_pixel + LANES <= y.len());
+    assert!(taps.weights <= w.len() && (taps.lanes == S::LANES || taps.is_empty()));
+    assert!(rows.to + (rows.rows - 1) * rows.to_row + (rows.n - 1) * rows.to_pixel + S::LANES <= y.len());
     // SAFETY: the first and the last position of either slice were just checked.
     let (x, y) = unsafe { (x.as_ptr().add(rows.from), y.as_mut_ptr().add(rows.to)) };
     let walk = Walk { x, taps, w: w.as_ptr(), y, rows };
@@ -183,7 +188,7 @@ pub(crate) fn depthwise<S: Simd>(s: S, x: &[f32], taps: &Taps, w: &[f32], y: &mu
             for (row, i) in (0..rows.rows).flat_map(|row| (0..rows.n).map(move |i| (row, i))) {
                 // SAFETY: inside the range checked above.
                 let (x, y) = unsafe {
-                    let x = x.add(row * rows.from_row + i * rows.stride * LANES);
+                    let x = x.add(row * rows.from_row + i * rows.stride * S::LANES);
                     (x, y.add(row * rows.to_row + i * rows.to_pixel))
                 };
                 s.call(Slide::<1, 1, 1>(Walk { x, y, rows: &one, ..walk }));
@@ -246,7 +251,7 @@ macro_rules! slide {
     };
     (@pixels $from:expr, $t:ident, $column:ident, $x:ident, $body:expr, $($pixel:literal)*) => {$(
         if $pixel < (T - 1) * STRIDE + (COLUMNS - 1) * DILATION + 1 {
-            let $x = S::load($from.add($pixel * LANES));
+            let $x = S::load($from.add($pixel * S::LANES));
             slide!(@columns $pixel, $t, $column, $body, 0 1 2 3 4);
         }
     )*};
@@ -268,7 +273,7 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Slide<'_,
         let Walk { x, taps, w, y, rows } = self.0;
         // SAFETY: the caller keeps `row` and `i + T` inside the checked rows.
         unsafe {
-            let x = x.add(row * rows.from_row + i * STRIDE * LANES);
+            let x = x.add(row * rows.from_row + i * STRIDE * S::LANES);
             let y = y.add(row * rows.to_row + i * rows.to_pixel);
             let mut sums = [S::splat(0.0); T];
             if rows.accumulate {
@@ -291,7 +296,7 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Slide<'_,
     }
 }
 
-/// Adds the gradient of a depthwise kernel's `k × k × 8` weights, from the output's gradient (padded plane `g`)
+/// Adds the gradient of a depthwise kernel's `k × k × b` weights, from the output's gradient (padded plane `g`)
 /// and the padded input `x`. Supports k of 3 and 5, stride 1 and 2, dilation 1 and 2.
 pub(crate) struct WeightGrad<'a> {
     pub g: &'a [f32],
@@ -305,18 +310,18 @@ pub(crate) struct WeightGrad<'a> {
 }
 
 impl WeightGrad<'_> {
-    /// Adds into `to` (`[k * k, 8]`).
+    /// Adds into `to` (`[k * k, b]`).
     pub fn add_to<S: Simd>(&self, s: S, to: &mut [f32]) {
         let Self { g_plane, x_plane, stride, padding, dilation, kernel, .. } = *self;
         assert!(g_plane.len() <= self.g.len() && x_plane.len() <= self.x.len() && padding <= x_plane.border);
-        assert!(to.len() >= kernel * kernel * LANES);
+        assert!(to.len() >= kernel * kernel * S::LANES);
         let reach = |o: usize, size: usize| (o - 1) * stride + (kernel - 1) * dilation < size + 2 * padding;
         assert!(reach(g_plane.h, x_plane.h + stride) && reach(g_plane.w, x_plane.w + stride));
         assert!((g_plane.h - 1) * stride + (kernel - 1) * dilation - padding < x_plane.h + x_plane.border);
         assert!((g_plane.w - 1) * stride + (kernel - 1) * dilation - padding < x_plane.w + x_plane.border);
         // SAFETY: both origins lie inside their planes; so does the first tap, since padding <= border.
         let (g, x) = unsafe {
-            let x = self.x.as_ptr().add(x_plane.origin() - padding * (x_plane.row() + LANES));
+            let x = self.x.as_ptr().add(x_plane.origin() - padding * (x_plane.row() + S::LANES));
             (self.g.as_ptr().add(g_plane.origin()), x)
         };
         let shape = Shape {
@@ -387,10 +392,10 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Grad<STRI
         // SAFETY: the caller checked that every tap of every pixel lies inside the planes.
         unsafe {
             let mut sums = [[S::splat(0.0); COLUMNS]; R];
-            let to = shape.to.add(first * COLUMNS * LANES);
+            let to = shape.to.add(first * COLUMNS * S::LANES);
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (k, sum) in sums.iter_mut().enumerate() {
-                    *sum = S::load(to.add((r * COLUMNS + k) * LANES));
+                    *sum = S::load(to.add((r * COLUMNS + k) * S::LANES));
                 }
             }
             for oy in 0..shape.h {
@@ -398,17 +403,17 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Grad<STRI
                 let x = shape.x.add((oy * STRIDE + first * DILATION) * shape.x_row);
                 let mut i = 0;
                 while i + 4 <= shape.w {
-                    self.tile::<S, R, 4>(g.add(i * LANES), x.add(i * STRIDE * LANES), &mut sums);
+                    self.tile::<S, R, 4>(g.add(i * S::LANES), x.add(i * STRIDE * S::LANES), &mut sums);
                     i += 4;
                 }
                 while i < shape.w {
-                    self.tile::<S, R, 1>(g.add(i * LANES), x.add(i * STRIDE * LANES), &mut sums);
+                    self.tile::<S, R, 1>(g.add(i * S::LANES), x.add(i * STRIDE * S::LANES), &mut sums);
                     i += 1;
                 }
             }
             for (r, sums) in sums.iter().enumerate() {
                 for (k, &sum) in sums.iter().enumerate() {
-                    S::store(to.add((r * COLUMNS + k) * LANES), sum);
+                    S::store(to.add((r * COLUMNS + k) * S::LANES), sum);
                 }
             }
         }
@@ -426,7 +431,7 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Grad<STRI
         unsafe {
             let mut grads = [S::splat(0.0); T];
             for (t, grad) in grads.iter_mut().enumerate() {
-                *grad = S::load(g.add(t * LANES));
+                *grad = S::load(g.add(t * S::LANES));
             }
             for (r, sums) in sums.iter_mut().enumerate() {
                 let x = x.add(r * DILATION * self.0.x_row);

@@ -2,7 +2,7 @@
 //! such convolution, of the output's gradient. 3×3 kernels are computed by tiles where both sides fill a channel block.
 
 use crate::block::{RawGrad, channel_moments};
-use crate::blocked::{Channels, LANES};
+use crate::blocked::{Channels, LANES, Width};
 use crate::dense::{PAIR, Product, Reads, Walk, WeightGrad};
 use crate::depthwise::Padded;
 use crate::pixelwise::{PairedNormGrad, lanes};
@@ -33,7 +33,7 @@ impl Direct {
     ) -> Option<Self> {
         let output = input.map(|side| (side + 2 * padding + 1).saturating_sub(kernel));
         let fast = kernel > 1 && [input[1], output[1]].iter().all(|width| width % 4 == 0);
-        let usable = stride == 1 && padding < kernel;
+        let usable = stride == 1 && padding < kernel && from.width == Width::Eight;
         let tiles = [kernel, padding] == [3, 1] && from.real().min(to) >= LANES;
         let tiling = Tiling::new(output).filter(|_| tiles);
         let to = Channels::new(to);
@@ -48,13 +48,13 @@ impl Direct {
     /// Input planes with the zeros that the convolution reads beyond them.
     fn plane(&self) -> Padded {
         let [h, w] = self.input;
-        Padded { h, w, border: self.padding }
+        Padded { h, w, border: self.padding, lanes: LANES }
     }
 
     /// Planes of the output's gradient, as counted in pixels of a pair: twice the floats of [`Padded`]'s.
     fn grad_plane(&self) -> Padded {
         let [h, w] = self.output;
-        Padded { h, w, border: self.kernel - 1 - self.padding }
+        Padded { h, w, border: self.kernel - 1 - self.padding, lanes: LANES }
     }
 
     fn pairs(channels: Channels) -> usize {
@@ -247,7 +247,7 @@ impl Direct {
             let [g, y] = [grad.g, grad.y].map(|of| &of[block * area..][..area]);
             let line = grad.norms.back_line(grad.grads, grad.norm, block);
             let to = &mut planes[plane.paired(block) + origin..];
-            PairedNormGrad { g, y, k: lanes(grad.k, block), line, w: plane.w, to, to_row }.apply(s);
+            PairedNormGrad { g, y, k: lanes(grad.k, LANES, block), line, w: plane.w, to, to_row }.apply(s);
         }
     }
 

@@ -5,8 +5,8 @@
 //! pre-processing, stems, heads); [`MeanPool`] is the pooling of heads and residual blocks. Everything has a plain,
 //! generic reference beside it ([`mod@reference`]).
 //!
-//! - Activations are blocked, `[n, c/8, h, w, 8]` ([`to_blocked`], [`from_blocked`], [`Channels`]); padding
-//!   channels are zero on the way in and stay zero.
+//! - Activations are blocked, `[n, c/b, h, w, b]` with `b` of 8 or 16 ([`Width`], [`Channels`], [`to_blocked`],
+//!   [`from_blocked`]); padding channels are zero on the way in and stay zero.
 //! - Batch norms are the only points where images meet: a cell is a sequence of passes over the batch, and inside
 //!   a pass one task owns an image and runs all that leaves one state while its planes are in cache.
 //! - Kept for the way back: raw outputs before a norm, nothing else. Buffers come from a [`Workspace`] that lives
@@ -71,7 +71,7 @@ mod winograd;
 mod workspace;
 
 pub use blocked::{
-    Channels, LANES, blocked_len, from_blocked, global_pool, global_pool_backward, to_blocked,
+    Channels, Width, blocked_len, from_blocked, global_pool, global_pool_backward, to_blocked,
 };
 pub use cell::{CellInput, CellSaved};
 pub use cell_backward::CellGrads;

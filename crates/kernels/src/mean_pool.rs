@@ -3,7 +3,7 @@
 
 use rayon::prelude::*;
 
-use crate::blocked::{Channels, LANES, blocked_len};
+use crate::blocked::{Channels, blocked_len};
 use crate::error::{KernelError, check, refuse_small};
 use crate::simd::{Job, Kernel, Simd};
 use crate::workspace::Workspace;
@@ -54,7 +54,7 @@ impl MeanPool {
         [0, 1].map(|d| (self.size[d] - self.window[d]) / self.stride[d] + 1)
     }
 
-    /// Length of the output `[n, c/8, h', w', 8]`.
+    /// Length of the output `[n, c/b, h', w', b]`.
     #[must_use]
     pub fn output_len(&self, n: usize) -> usize {
         blocked_len(n, self.channels, self.output_size())
@@ -64,7 +64,7 @@ impl MeanPool {
         blocked_len(n, self.channels, self.size)
     }
 
-    /// Pools `x`, `[n, c/8, h, w, 8]`, into `output`, `[n, c/8, h', w', 8]`.
+    /// Pools `x`, `[n, c/b, h, w, b]`, into `output`, `[n, c/b, h', w', b]`.
     ///
     /// # Errors
     /// [`KernelError::Length`] if a slice does not fit `n` and the plan.
@@ -77,7 +77,7 @@ impl MeanPool {
     ) -> Result<(), KernelError> {
         check("input", self.input_len(n), x.len())?;
         check("output", self.output_len(n), output.len())?;
-        workspace.level().dispatch(Forward { pool: self, x, output });
+        workspace.level().dispatch_at(self.channels.width, Forward { pool: self, x, output });
         Ok(())
     }
 
@@ -99,13 +99,13 @@ impl MeanPool {
         }
         check("gradient of the output", self.output_len(n), grad_output.len())?;
         check("gradient of the input", self.input_len(n), grad_x.len())?;
-        workspace.level().dispatch(Backward { pool: self, x, grad_output, grad_x });
+        workspace.level().dispatch_at(self.channels.width, Backward { pool: self, x, grad_output, grad_x });
         Ok(())
     }
 
     /// Floats of one block's plane of the input, and of the output.
     fn planes(&self) -> [usize; 2] {
-        [self.size, self.output_size()].map(|[h, w]| h * w * LANES)
+        [self.size, self.output_size()].map(|[h, w]| h * w * self.channels.lanes())
     }
 
     fn share(&self) -> f32 {
@@ -114,8 +114,8 @@ impl MeanPool {
 
     /// Floats from a row to the next, from a window's first pixel to the one's below, and to the one's beside.
     fn steps(&self) -> [usize; 3] {
-        let row = self.size[1] * LANES;
-        [row, self.stride[0] * row, self.stride[1] * LANES]
+        let row = self.size[1] * self.channels.lanes();
+        [row, self.stride[0] * row, self.stride[1] * self.channels.lanes()]
     }
 }
 
@@ -155,13 +155,13 @@ impl Kernel for Means<'_> {
         // SAFETY: windows lie inside the plane by the plan, and both planes have the plan's lengths.
         unsafe {
             let (zero, share) = (S::splat(0.0), S::splat(pool.share()));
-            for (i, to) in y.chunks_exact_mut(LANES).enumerate() {
+            for (i, to) in y.chunks_exact_mut(S::LANES).enumerate() {
                 let from = x.as_ptr().add(i / wide * down + i % wide * right);
                 let mut total = zero;
                 for dy in 0..height {
                     let mut sum = zero;
                     for dx in 0..width {
-                        let v = S::load(from.add(dy * row + dx * LANES));
+                        let v = S::load(from.add(dy * row + dx * S::LANES));
                         sum = S::add(sum, if pool.relu { S::max(v, zero) } else { v });
                     }
                     total = S::add(total, sum);
@@ -215,14 +215,14 @@ impl Kernel for Spread<'_> {
         // SAFETY: windows lie inside the plane by the plan, and the planes that are read have the plan's lengths.
         unsafe {
             let (zero, share) = (S::splat(0.0), S::splat(pool.share()));
-            for (i, g) in g.chunks_exact(LANES).enumerate() {
+            for (i, g) in g.chunks_exact(S::LANES).enumerate() {
                 let first = to.as_mut_ptr().add(i / wide * down + i % wide * right);
                 let part = S::mul(S::load(g.as_ptr()), share);
-                for at in (0..height).flat_map(|dy| (0..width).map(move |dx| dy * row + dx * LANES)) {
+                for at in (0..height).flat_map(|dy| (0..width).map(move |dx| dy * row + dx * S::LANES)) {
                     S::store(first.add(at), S::add(S::load(first.add(at)), part));
                 }
             }
-            for (x, to) in x.unwrap_or(&[]).chunks_exact(LANES).zip(to.chunks_exact_mut(LANES)) {
+            for (x, to) in x.unwrap_or(&[]).chunks_exact(S::LANES).zip(to.chunks_exact_mut(S::LANES)) {
                 let passed = S::select_gt(S::load(x.as_ptr()), zero, S::load(to.as_ptr()), zero);
                 S::store(to.as_mut_ptr(), passed);
             }

@@ -199,14 +199,16 @@ impl Norms {
     /// Forward coefficients of one block of a norm.
     pub fn line(&self, norm: usize, block: usize) -> Line<'_> {
         let range = self.range(norm);
-        let [centre, a, b] = [&self.centre, &self.a, &self.b].map(|of| lanes(&of[range.clone()], block));
+        let [centre, a, b] = [&self.centre, &self.a, &self.b]
+            .map(|of| lanes(&of[range.clone()], self.channels.lanes(), block));
         Line { centre, a, b }
     }
 
     /// Backward coefficients of one block of a norm, without `k`.
     pub fn back_line<'a>(&'a self, grads: &'a NormGrads, norm: usize, block: usize) -> Line<'a> {
         let range = self.range(norm);
-        let [centre, a, b] = [&self.centre, &grads.a, &grads.b].map(|of| lanes(&of[range.clone()], block));
+        let [centre, a, b] = [&self.centre, &grads.a, &grads.b]
+            .map(|of| lanes(&of[range.clone()], self.channels.lanes(), block));
         Line { centre, a, b }
     }
 

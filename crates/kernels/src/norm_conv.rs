@@ -5,7 +5,7 @@
 use rayon::prelude::*;
 
 use crate::block::{Block, BlockScratch, RawGrad};
-use crate::blocked::{Channels, LANES, blocked_len};
+use crate::blocked::{Channels, blocked_len};
 use crate::cell::activate;
 use crate::direct::Direct;
 use crate::error::{KernelError, check, refuse_small};
@@ -31,7 +31,7 @@ pub struct NormConv {
 pub struct NormConvInput<'a> {
     /// Images.
     pub n: usize,
-    /// Input `[n, from/8, h, w, 8]`.
+    /// Input `[n, from/b, h, w, b]`.
     pub x: &'a [f32],
     /// Weights: `[to, from, k, k]`; for FactorizedReduce `[to / 2, from]` followed by `[to − to / 2, from]`.
     pub weights: &'a [f32],
@@ -154,7 +154,7 @@ impl NormConv {
         self.block.output
     }
 
-    /// Length of the output `[n, to/8, h', w', 8]`.
+    /// Length of the output `[n, to/b, h', w', b]`.
     #[must_use]
     pub fn output_len(&self, n: usize) -> usize {
         blocked_len(n, self.block.to, self.block.output)
@@ -169,7 +169,7 @@ impl NormConv {
     /// Training mode: the norm uses the batch's statistics.
     ///
     /// # Shapes
-    /// See [`NormConvInput`]; `output` is `[n, to/8, h', w', 8]`.
+    /// See [`NormConvInput`]; `output` is `[n, to/b, h', w', b]`.
     ///
     /// # Errors
     /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan,
@@ -190,7 +190,9 @@ impl NormConv {
         let norms = Norms::new(1, self.block.to, self.affine, input.affine, count)?;
         let packed = self.pack(workspace, input.weights);
         let saved = NormConvSaved { raw: workspace.take(output.len()), packed, norms, n: input.n };
-        Ok(workspace.level().dispatch(Forward { conv: self, workspace, input, output, saved }))
+        Ok(workspace
+            .level()
+            .dispatch_at(self.block.from.width, Forward { conv: self, workspace, input, output, saved }))
     }
 
     /// Inference mode: the norm uses the given statistics `[to]`.
@@ -211,14 +213,17 @@ impl NormConv {
         check("output", self.output_len(input.n), output.len())?;
         let mut norms = Norms::new(1, self.block.to, self.affine, input.affine, 0)?;
         norms.set_running(running)?;
-        workspace.level().dispatch(Infer { conv: self, workspace, input, output, norms: &norms });
+        workspace.level().dispatch_at(
+            self.block.from.width,
+            Infer { conv: self, workspace, input, output, norms: &norms },
+        );
         Ok(())
     }
 
     /// Gradients of [`NormConv::forward`].
     ///
     /// # Shapes
-    /// `grad_output`: `[n, to/8, h', w', 8]`; its padding channels must be zero.
+    /// `grad_output`: `[n, to/b, h', w', b]`; its padding channels must be zero.
     ///
     /// # Errors
     /// [`KernelError::Length`] or [`KernelError::Argument`] for arguments against the plan or the saved batch.
@@ -250,7 +255,10 @@ impl NormConv {
             check("gradient of the gain", self.block.to.real(), gain.len())?;
             check("gradient of the bias", self.block.to.real(), bias.len())?;
         }
-        workspace.level().dispatch(Backward { conv: self, workspace, input, saved, grad_output, grads });
+        workspace.level().dispatch_at(
+            self.block.from.width,
+            Backward { conv: self, workspace, input, saved, grad_output, grads },
+        );
         Ok(())
     }
 
@@ -332,7 +340,7 @@ impl Job for Forward<'_> {
         parts.enumerate().for_each(|(image, (raw, stats))| conv.raw(s, &job, image, raw, Some(stats)));
         saved.norms.finish(0, n, h * w, |image| &stats[image * 2 * padded..][..2 * padded]);
         let pairs = saved.raw.par_chunks(len).zip(output.par_chunks_mut(len));
-        pairs.for_each(|(raw, to)| normalise(s, &saved.norms, raw, to, h * w * LANES));
+        pairs.for_each(|(raw, to)| normalise(s, &saved.norms, raw, to, h * w * S::LANES));
         saved
     }
 }
@@ -357,7 +365,7 @@ impl Job for Infer<'_> {
         output.par_chunks_mut(len).enumerate().for_each(|(image, to)| {
             let mut raw = workspace.take(len);
             conv.raw(s, &job, image, &mut raw, None);
-            normalise(s, norms, &raw, to, h * w * LANES);
+            normalise(s, norms, &raw, to, h * w * S::LANES);
         });
     }
 }
@@ -419,7 +427,7 @@ impl NormConv {
     fn norm_grads<S: Simd>(&self, s: S, saved: &NormConvSaved, grad_output: &[f32]) -> NormGrads {
         let padded = self.block.to.padded();
         let len = saved.raw.len() / saved.n;
-        let area = self.block.output[0] * self.block.output[1] * LANES;
+        let area = self.block.output[0] * self.block.output[1] * S::LANES;
         let mut parts = vec![0f64; saved.n * 2 * padded];
         saved
             .raw
@@ -430,7 +438,7 @@ impl NormConv {
                 for (block, (y, g)) in raw.chunks_exact(area).zip(g.chunks_exact(area)).enumerate() {
                     let sums = dot(s, g, y, saved.norms.line(0, block).centre);
                     for (i, sum) in sums.into_iter().enumerate() {
-                        let to = &mut parts[i * padded + block * LANES..][..LANES];
+                        let to = &mut parts[i * padded + block * S::LANES..][..S::LANES];
                         to.iter_mut().zip(sum).for_each(|(to, sum)| *to = f64::from(sum));
                     }
                 }

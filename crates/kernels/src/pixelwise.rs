@@ -1,48 +1,65 @@
 //! What is done pixel by pixel on one channel block: normalise-on-read, statistics, the gradient of a norm, and
-//! the weighted sums of a node. Every function takes planes `[pixels, 8]` and eight coefficients.
+//! the weighted sums of a node. Every function takes planes `[pixels, b]` and a block's coefficients.
 
-use crate::blocked::LANES;
+use crate::blocked::MAX_LANES;
 use crate::simd::{Kernel, Simd};
 
-/// One coefficient a channel of the block.
-pub(crate) type Lanes = [f32; LANES];
+/// One value a channel of a block of any width: narrow ones leave the rest unused.
+pub(crate) type Lanes = [f32; MAX_LANES];
 
 /// Pixels that keep independent sums going.
 const UNROLL: usize = 4;
 
-/// The eight lanes of block `block` in a per-channel array.
-pub(crate) fn lanes(of: &[f32], block: usize) -> &Lanes {
-    let (chunks, _) = of.as_chunks::<LANES>();
-    &chunks[block]
+/// The values of block `block` in a per-channel array.
+pub(crate) fn lanes(of: &[f32], lanes: usize, block: usize) -> &[f32] {
+    &of[block * lanes..][..lanes]
 }
 
-fn pixels(slices: &[usize]) -> usize {
+fn pixels<S: Simd>(slices: &[usize]) -> usize {
     assert!(slices.windows(2).all(|pair| pair[0] == pair[1]), "planes of one block differ in length");
-    slices[0] / LANES
+    slices[0] / S::LANES
+}
+
+/// A block's coefficients in a register.
+///
+/// # Safety
+/// Inside a kernel only.
+#[inline(always)]
+unsafe fn load_lanes<S: Simd>(of: &[f32]) -> S::V {
+    assert!(of.len() >= S::LANES, "a block has a coefficient a channel");
+    // SAFETY: so many floats are there.
+    unsafe { S::load(of.as_ptr()) }
 }
 
 /// Walks `$n` pixels, `$offset` being each one's position in floats.
 macro_rules! each_pixel {
     ($n:expr, $offset:ident => $body:block) => {
         for i in 0..$n {
-            let $offset = i * LANES;
+            let $offset = i * S::LANES;
             $body
         }
     };
 }
 
-/// A norm's eight channels: `a (y − centre) + b`. Subtracting first keeps channels whose mean is large against
+/// A norm's channels of one block: `a (y − centre) + b`. Subtracting first keeps channels whose mean is large against
 /// their deviation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Line<'a> {
-    pub centre: &'a Lanes,
-    pub a: &'a Lanes,
-    pub b: &'a Lanes,
+    pub centre: &'a [f32],
+    pub a: &'a [f32],
+    pub b: &'a [f32],
 }
 
 impl Line<'_> {
+    /// The slope times `k`.
+    pub fn slope(&self, k: f32) -> Lanes {
+        let mut slope = [0.0; MAX_LANES];
+        slope.iter_mut().zip(self.a).for_each(|(slope, a)| *slope = a * k);
+        slope
+    }
+
     /// `x` itself.
-    pub const IDENTITY: Self = Self { centre: &[0.0; LANES], a: &[1.0; LANES], b: &[0.0; LANES] };
+    pub const IDENTITY: Self = Self { centre: &[0.0; MAX_LANES], a: &[1.0; MAX_LANES], b: &[0.0; MAX_LANES] };
 }
 
 /// A [`Line`] in registers.
@@ -60,7 +77,8 @@ impl<S: Simd> Coefficients<S> {
     unsafe fn load(line: &Line<'_>) -> Self {
         // SAFETY: the caller's.
         unsafe {
-            let [centre, a, b] = [line.centre, line.a, line.b].map(|of| S::load(of.as_ptr()));
+            let [centre, a, b] =
+                [load_lanes::<S>(line.centre), load_lanes::<S>(line.a), load_lanes::<S>(line.b)];
             Self { centre, a, b }
         }
     }
@@ -87,8 +105,8 @@ pub(crate) struct Activate<'a> {
 impl Activate<'_> {
     /// Does it.
     pub fn apply<S: Simd>(self, s: S) {
-        let rows = self.x.len() / (self.w * LANES);
-        assert!(rows == 0 || (rows - 1) * self.to_row + self.w * LANES <= self.to.len());
+        let rows = self.x.len() / (self.w * S::LANES);
+        assert!(rows == 0 || (rows - 1) * self.to_row + self.w * S::LANES <= self.to.len());
         s.call(self);
     }
 }
@@ -98,12 +116,12 @@ impl Kernel for Activate<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let rows = self.x.len() / (self.w * LANES);
+        let rows = self.x.len() / (self.w * S::LANES);
         // SAFETY: `apply` checked the last row.
         unsafe {
             let (line, floor) = (Coefficients::<S>::load(&self.line), S::splat(self.floor));
             for row in 0..rows {
-                let x = self.x.as_ptr().add(row * self.w * LANES);
+                let x = self.x.as_ptr().add(row * self.w * S::LANES);
                 let to = self.to.as_mut_ptr().add(row * self.to_row);
                 each_pixel!(self.w, i => {
                     S::store(to.add(i), S::max(line.at(S::load(x.add(i))), floor));
@@ -114,13 +132,13 @@ impl Kernel for Activate<'_> {
 }
 
 /// Sums of `y − pivot` and of its square, which do not cancel where the mean is large.
-pub(crate) fn moments<S: Simd>(s: S, y: &[f32], pivot: &Lanes) -> [Lanes; 2] {
+pub(crate) fn moments<S: Simd>(s: S, y: &[f32], pivot: &[f32]) -> [Lanes; 2] {
     s.call(MomentSums { y, pivot })
 }
 
 struct MomentSums<'a> {
     y: &'a [f32],
-    pivot: &'a Lanes,
+    pivot: &'a [f32],
 }
 
 impl Kernel for MomentSums<'_> {
@@ -128,22 +146,22 @@ impl Kernel for MomentSums<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> [Lanes; 2] {
-        let n = self.y.len() / LANES;
+        let n = self.y.len() / S::LANES;
         // SAFETY: whole pixels of `y`.
         unsafe {
             let y = self.y.as_ptr();
-            let pivot = S::load(self.pivot.as_ptr());
+            let pivot = load_lanes::<S>(self.pivot);
             let mut sums = [S::splat(0.0); UNROLL];
             let mut squares = [S::splat(0.0); UNROLL];
             for i in (0..n - n % UNROLL).step_by(UNROLL) {
                 for u in 0..UNROLL {
-                    let v = S::sub(S::load(y.add((i + u) * LANES)), pivot);
+                    let v = S::sub(S::load(y.add((i + u) * S::LANES)), pivot);
                     sums[u] = S::add(sums[u], v);
                     squares[u] = S::fma(v, v, squares[u]);
                 }
             }
             for i in n - n % UNROLL..n {
-                let v = S::sub(S::load(y.add(i * LANES)), pivot);
+                let v = S::sub(S::load(y.add(i * S::LANES)), pivot);
                 sums[0] = S::add(sums[0], v);
                 squares[0] = S::fma(v, v, squares[0]);
             }
@@ -158,8 +176,8 @@ impl Kernel for MomentSums<'_> {
 /// Inside a kernel only.
 #[inline(always)]
 unsafe fn fold<S: Simd>(sums: [S::V; UNROLL]) -> Lanes {
-    let mut lanes = [0.0; LANES];
-    // SAFETY: `lanes` has eight floats.
+    let mut lanes = [0.0; MAX_LANES];
+    // SAFETY: `lanes` has room for any vector.
     unsafe {
         let total = S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]));
         S::store(lanes.as_mut_ptr(), total);
@@ -168,15 +186,15 @@ unsafe fn fold<S: Simd>(sums: [S::V; UNROLL]) -> Lanes {
 }
 
 /// Sums of `g (y − centre)` and of `g`.
-pub(crate) fn dot<S: Simd>(s: S, g: &[f32], y: &[f32], centre: &Lanes) -> [Lanes; 2] {
-    pixels(&[g.len(), y.len()]);
+pub(crate) fn dot<S: Simd>(s: S, g: &[f32], y: &[f32], centre: &[f32]) -> [Lanes; 2] {
+    pixels::<S>(&[g.len(), y.len()]);
     s.call(DotSums { g, y, centre })
 }
 
 struct DotSums<'a> {
     g: &'a [f32],
     y: &'a [f32],
-    centre: &'a Lanes,
+    centre: &'a [f32],
 }
 
 impl Kernel for DotSums<'_> {
@@ -184,22 +202,22 @@ impl Kernel for DotSums<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> [Lanes; 2] {
-        let n = self.y.len() / LANES;
+        let n = self.y.len() / S::LANES;
         // SAFETY: `dot` checked that both have `n` pixels.
         unsafe {
-            let (g, y, centre) = (self.g.as_ptr(), self.y.as_ptr(), S::load(self.centre.as_ptr()));
+            let (g, y, centre) = (self.g.as_ptr(), self.y.as_ptr(), load_lanes::<S>(self.centre));
             let mut dots = [S::splat(0.0); UNROLL];
             let mut sums = [S::splat(0.0); UNROLL];
             for i in (0..n - n % UNROLL).step_by(UNROLL) {
                 for u in 0..UNROLL {
-                    let v = S::load(g.add((i + u) * LANES));
-                    dots[u] = S::fma(v, S::sub(S::load(y.add((i + u) * LANES)), centre), dots[u]);
+                    let v = S::load(g.add((i + u) * S::LANES));
+                    dots[u] = S::fma(v, S::sub(S::load(y.add((i + u) * S::LANES)), centre), dots[u]);
                     sums[u] = S::add(sums[u], v);
                 }
             }
             for i in n - n % UNROLL..n {
-                let v = S::load(g.add(i * LANES));
-                dots[0] = S::fma(v, S::sub(S::load(y.add(i * LANES)), centre), dots[0]);
+                let v = S::load(g.add(i * S::LANES));
+                dots[0] = S::fma(v, S::sub(S::load(y.add(i * S::LANES)), centre), dots[0]);
                 sums[0] = S::add(sums[0], v);
             }
             [fold::<S>(dots), fold::<S>(sums)]
@@ -211,25 +229,41 @@ impl Kernel for DotSums<'_> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Term<'a> {
     pub y: &'a [f32],
-    pub centre: &'a Lanes,
+    pub centre: &'a [f32],
     /// Weight of the plane; [`dots`] has no use for it.
     pub a: Lanes,
+}
+
+/// Coefficients of several planes. A loop in the place of a closure's call: what is not inlined lacks the instructions.
+#[inline(always)]
+unsafe fn term_lanes<S: Simd, const P: usize>(
+    terms: &[Term<'_>; P],
+    of: impl for<'t> Fn(&'t Term<'_>) -> &'t [f32],
+) -> [S::V; P] {
+    // SAFETY: the caller's.
+    unsafe {
+        let mut vectors = [S::splat(0.0); P];
+        for (v, term) in vectors.iter_mut().zip(terms) {
+            *v = load_lanes::<S>(of(term));
+        }
+        vectors
+    }
 }
 
 /// Planes read at a time: several streams keep more of memory's bandwidth busy than one.
 const STREAMS: usize = 4;
 
 /// `to = bias + Σ a (y − centre)` over all terms.
-pub(crate) fn weighted_sum<S: Simd>(s: S, bias: &Lanes, terms: &[Term<'_>], to: &mut [f32]) {
+pub(crate) fn weighted_sum<S: Simd>(s: S, bias: &[f32], terms: &[Term<'_>], to: &mut [f32]) {
     if terms.is_empty() {
-        return to.as_chunks_mut::<LANES>().0.fill(*bias);
+        return to.chunks_exact_mut(S::LANES).for_each(|pixel| pixel.copy_from_slice(&bias[..S::LANES]));
     }
     assert!(terms.iter().all(|term| term.y.len() == to.len()));
     s.call(WeightedSum { bias, terms, to });
 }
 
 struct WeightedSum<'a> {
-    bias: &'a Lanes,
+    bias: &'a [f32],
     terms: &'a [Term<'a>],
     to: &'a mut [f32],
 }
@@ -258,11 +292,11 @@ impl WeightedSum<'_> {
         // SAFETY: as in `run`.
         unsafe {
             let to = self.to.as_mut_ptr();
-            let bias = S::load(self.bias.as_ptr());
+            let bias = load_lanes::<S>(self.bias);
             let y = terms.each_ref().map(|term| term.y.as_ptr());
-            let a = terms.each_ref().map(|term| S::load(term.a.as_ptr()));
-            let centre = terms.each_ref().map(|term| S::load(term.centre.as_ptr()));
-            each_pixel!(self.to.len() / LANES, i => {
+            let a = term_lanes::<S, P>(terms, |term| &term.a);
+            let centre = term_lanes::<S, P>(terms, |term| term.centre);
+            each_pixel!(self.to.len() / S::LANES, i => {
                 let mut sum = if first { bias } else { S::load(to.add(i)) };
                 for p in 0..P {
                     sum = S::fma(a[p], S::sub(S::load(y[p].add(i)), centre[p]), sum);
@@ -289,7 +323,7 @@ impl Kernel for Dots<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> Vec<Lanes> {
-        let mut sums = vec![[0.0; LANES]; self.terms.len() + 1];
+        let mut sums = vec![[0.0; MAX_LANES]; self.terms.len() + 1];
         let (groups, rest) = self.terms.as_chunks::<STREAMS>();
         // SAFETY: `dots` checked that all planes have the same pixels.
         unsafe {
@@ -309,20 +343,20 @@ impl Dots<'_> {
     unsafe fn add<S: Simd, const P: usize>(&self, terms: &[Term<'_>; P], first: usize, sums: &mut [Lanes]) {
         // Short stretches, then their sums: rounding stays that of a few dozen additions.
         const STRETCH: usize = 64;
-        let n = self.g.len() / LANES;
+        let n = self.g.len() / S::LANES;
         // SAFETY: as in `run`.
         unsafe {
             let g = self.g.as_ptr();
             let y = terms.each_ref().map(|term| term.y.as_ptr());
-            let centre = terms.each_ref().map(|term| S::load(term.centre.as_ptr()));
+            let centre = term_lanes::<S, P>(terms, |term| term.centre);
             let mut totals = ([S::splat(0.0); P], S::splat(0.0));
             for start in (0..n).step_by(STRETCH) {
                 let mut part = ([S::splat(0.0); P], S::splat(0.0));
                 for i in start..n.min(start + STRETCH) {
-                    let v = S::load(g.add(i * LANES));
+                    let v = S::load(g.add(i * S::LANES));
                     part.1 = S::add(part.1, v);
                     for p in 0..P {
-                        part.0[p] = S::fma(v, S::sub(S::load(y[p].add(i * LANES)), centre[p]), part.0[p]);
+                        part.0[p] = S::fma(v, S::sub(S::load(y[p].add(i * S::LANES)), centre[p]), part.0[p]);
                     }
                 }
                 totals.1 = S::add(totals.1, part.1);
@@ -342,7 +376,7 @@ impl Dots<'_> {
 pub(crate) struct NormGrad<'a> {
     pub g: &'a [f32],
     pub y: &'a [f32],
-    pub k: &'a Lanes,
+    pub k: &'a [f32],
     pub line: Line<'a>,
     pub to: &'a mut [f32],
 }
@@ -350,7 +384,7 @@ pub(crate) struct NormGrad<'a> {
 impl NormGrad<'_> {
     /// Does it.
     pub fn apply<S: Simd>(self, s: S) {
-        pixels(&[self.g.len(), self.y.len(), self.to.len()]);
+        pixels::<S>(&[self.g.len(), self.y.len(), self.to.len()]);
         s.call(self);
     }
 }
@@ -363,10 +397,10 @@ impl Kernel for NormGrad<'_> {
         // SAFETY: `apply` checked that all have the same pixels.
         unsafe {
             let (g, y, to) = (self.g.as_ptr(), self.y.as_ptr(), self.to.as_mut_ptr());
-            let (k, line) = (S::load(self.k.as_ptr()), Coefficients::<S>::load(&self.line));
+            let (k, line) = (load_lanes::<S>(self.k), Coefficients::<S>::load(&self.line));
             let next = y.wrapping_add(self.y.len());
             let next_g = g.wrapping_add(self.y.len());
-            each_pixel!(self.y.len() / LANES, i => {
+            each_pixel!(self.y.len() / S::LANES, i => {
                 S::prefetch(next.wrapping_add(i));
                 S::prefetch(next_g.wrapping_add(i));
                 S::store(to.add(i), S::fma(k, S::load(g.add(i)), line.at(S::load(y.add(i)))));
@@ -379,7 +413,7 @@ impl Kernel for NormGrad<'_> {
 pub(crate) struct PairedNormGrad<'a> {
     pub g: &'a [f32],
     pub y: &'a [f32],
-    pub k: &'a Lanes,
+    pub k: &'a [f32],
     pub line: Line<'a>,
     pub w: usize,
     pub to: &'a mut [f32],
@@ -389,8 +423,8 @@ pub(crate) struct PairedNormGrad<'a> {
 impl PairedNormGrad<'_> {
     /// Does it.
     pub fn apply<S: Simd>(self, s: S) {
-        let rows = pixels(&[self.g.len(), self.y.len()]) / self.w;
-        assert!(rows == 0 || (rows - 1) * self.to_row + (2 * self.w - 1) * LANES <= self.to.len());
+        let rows = pixels::<S>(&[self.g.len(), self.y.len()]) / self.w;
+        assert!(rows == 0 || (rows - 1) * self.to_row + (2 * self.w - 1) * S::LANES <= self.to.len());
         s.call(self);
     }
 }
@@ -400,10 +434,10 @@ impl Kernel for PairedNormGrad<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
-        let row = self.w * LANES;
+        let row = self.w * S::LANES;
         // SAFETY: `apply` checked that both have the same pixels, and the last row.
         unsafe {
-            let (k, line) = (S::load(self.k.as_ptr()), Coefficients::<S>::load(&self.line));
+            let (k, line) = (load_lanes::<S>(self.k), Coefficients::<S>::load(&self.line));
             for y in 0..self.y.len() / row {
                 let (g, from) = (self.g.as_ptr().add(y * row), self.y.as_ptr().add(y * row));
                 let to = self.to.as_mut_ptr().add(y * self.to_row);
@@ -426,7 +460,7 @@ pub(crate) struct Scale<'a> {
 impl Scale<'_> {
     /// Does it.
     pub fn apply<S: Simd>(self, s: S) {
-        pixels(&[self.x.len(), self.to.len()]);
+        pixels::<S>(&[self.x.len(), self.to.len()]);
         s.call(self);
     }
 }
@@ -441,12 +475,12 @@ impl Kernel for Scale<'_> {
             let (x, to) = (self.x.as_ptr(), self.to.as_mut_ptr());
             let line = Coefficients::<S>::load(&self.line);
             if self.accumulate {
-                each_pixel!(self.x.len() / LANES, i => {
+                each_pixel!(self.x.len() / S::LANES, i => {
                     let sum = S::add(line.b, S::load(to.add(i)));
                     S::store(to.add(i), Coefficients { b: sum, ..line }.at(S::load(x.add(i))));
                 });
             } else {
-                each_pixel!(self.x.len() / LANES, i => {
+                each_pixel!(self.x.len() / S::LANES, i => {
                     S::store(to.add(i), line.at(S::load(x.add(i))));
                 });
             }
@@ -456,7 +490,7 @@ impl Kernel for Scale<'_> {
 
 /// `to += x > 0 ? g : 0`: the gradient through a ReLU.
 pub(crate) fn add_where_positive<S: Simd>(s: S, x: &[f32], g: &[f32], to: &mut [f32]) {
-    pixels(&[x.len(), g.len(), to.len()]);
+    pixels::<S>(&[x.len(), g.len(), to.len()]);
     s.call(AddPositive { x, g, to });
 }
 
@@ -475,7 +509,7 @@ impl Kernel for AddPositive<'_> {
         unsafe {
             let (x, g, to) = (self.x.as_ptr(), self.g.as_ptr(), self.to.as_mut_ptr());
             let zero = S::splat(0.0);
-            each_pixel!(self.x.len() / LANES, i => {
+            each_pixel!(self.x.len() / S::LANES, i => {
                 let passed = S::select_gt(S::load(x.add(i)), zero, S::load(g.add(i)), zero);
                 S::store(to.add(i), S::add(S::load(to.add(i)), passed));
             });
@@ -486,7 +520,7 @@ impl Kernel for AddPositive<'_> {
 /// Gradient through normalise and ReLU, in place: `g = (line(y) > 0) ? g : 0`; returns the sums of
 /// `g (y − centre)` and of `g`.
 pub(crate) fn relu_norm_back<S: Simd>(s: S, y: &[f32], line: Line<'_>, g: &mut [f32]) -> [Lanes; 2] {
-    pixels(&[y.len(), g.len()]);
+    pixels::<S>(&[y.len(), g.len()]);
     s.call(ReluNormBack { y, line, g })
 }
 
@@ -501,7 +535,7 @@ impl Kernel for ReluNormBack<'_> {
 
     #[inline(always)]
     unsafe fn run<S: Simd>(self) -> [Lanes; 2] {
-        let n = self.y.len() / LANES;
+        let n = self.y.len() / S::LANES;
         // SAFETY: the wrapper checked that both have `n` pixels.
         unsafe {
             let (y, g) = (self.y.as_ptr(), self.g.as_mut_ptr());
@@ -509,9 +543,9 @@ impl Kernel for ReluNormBack<'_> {
             let mut dots = [zero; UNROLL];
             let mut sums = [zero; UNROLL];
             let mut pixel = |i: usize, u: usize| {
-                let v = S::load(y.add(i * LANES));
-                let passed = S::select_gt(line.at(v), zero, S::load(g.add(i * LANES)), zero);
-                S::store(g.add(i * LANES), passed);
+                let v = S::load(y.add(i * S::LANES));
+                let passed = S::select_gt(line.at(v), zero, S::load(g.add(i * S::LANES)), zero);
+                S::store(g.add(i * S::LANES), passed);
                 dots[u] = S::fma(passed, S::sub(v, line.centre), dots[u]);
                 sums[u] = S::add(sums[u], passed);
             };

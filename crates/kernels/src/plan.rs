@@ -4,6 +4,7 @@
 //! one flat list, so that a whole cell is one operation with few arguments.
 
 use crate::arguments::Lengths;
+use crate::blocked::{Channels, Width};
 use crate::error::{KernelError, refuse_small};
 
 /// Nodes of a cell.
@@ -138,6 +139,7 @@ pub struct CellPlan {
     size: [usize; 2],
     reduction: bool,
     affine: bool,
+    width: Width,
     paths: Vec<Path>,
     edges: usize,
     weights: usize,
@@ -186,8 +188,9 @@ impl CellPlan {
             ("image width", size[1], 1),
         ])?;
         let paths = Vec::with_capacity(edges.len());
+        let (width, edge_count) = (Width::default(), edges.len());
         let mut plan =
-            Self { channels, size, reduction, affine, paths, edges: edges.len(), weights: 0, norms: 0 };
+            Self { channels, size, reduction, affine, width, paths, edges: edge_count, weights: 0, norms: 0 };
         for (index, edge) in edges.iter().enumerate() {
             plan.push(index, edge)?;
         }
@@ -212,6 +215,29 @@ impl CellPlan {
         self.norms += path.norms();
         self.paths.push(path);
         Ok(())
+    }
+
+    /// The same cell on activations in blocks of `width`; else they are in blocks of eight.
+    #[must_use]
+    pub fn in_blocks_of(self, width: Width) -> Self {
+        Self { width, ..self }
+    }
+
+    /// Channels in a block of the activations.
+    #[must_use]
+    pub fn width(&self) -> Width {
+        self.width
+    }
+
+    /// Channels of a state as it lies in memory.
+    pub(crate) fn state_channels(&self) -> Channels {
+        Channels::new(self.channels).in_blocks_of(self.width)
+    }
+
+    /// Channels of the output: those of four nodes.
+    #[must_use]
+    pub fn output_channels(&self) -> Channels {
+        Channels::grouped(NODES, self.channels).in_blocks_of(self.width)
     }
 
     pub(crate) fn lengths(&self) -> Lengths {

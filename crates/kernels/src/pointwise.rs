@@ -1,8 +1,6 @@
 //! Pointwise (1×1) convolution of a chunk of pixels that lies in the first-level cache, and the gradient of
 //! its weights.
 
-use crate::blocked::LANES;
-use crate::dense::PAIR;
 use crate::simd::{Kernel, Simd};
 
 /// Rows of pixels: input blocks `x_block` apart, output blocks `y_block` apart.
@@ -28,16 +26,16 @@ pub(crate) struct Pixels {
     pub n: usize,
 }
 
-/// `y[o] = Σ_i w[o][i] x[i]`; `w` is `[out / 2, blocks * lanes, 2, 8]`, and behind it `[blocks * lanes, 8]` of a last block
+/// `y[o] = Σ_i w[o][i] x[i]`; `w` is `[out / 2, blocks * lanes, 2, b]`, and behind it `[blocks * lanes, b]` of a last block
 /// without a partner.
 pub(crate) fn pointwise<S: Simd>(s: S, x: &[f32], w: &[f32], y: &mut [f32], pixels: &Pixels) {
     let p = *pixels;
     if p.rows == 0 || p.n == 0 || p.out == 0 || p.blocks == 0 {
         return;
     }
-    let last = |block, blocks: usize, row| (blocks - 1) * block + (p.rows - 1) * row + p.n * LANES;
+    let last = |block, blocks: usize, row| (blocks - 1) * block + (p.rows - 1) * row + p.n * S::LANES;
     assert!(last(p.x_block, p.blocks, p.x_row) <= x.len() && last(p.y_block, p.out, p.y_row) <= y.len());
-    assert!(p.lanes <= LANES && p.out * p.blocks * p.lanes * LANES <= w.len());
+    assert!(p.lanes <= S::LANES && p.out * p.blocks * p.lanes * S::LANES <= w.len());
     s.call(Product { x: x.as_ptr(), w: w.as_ptr(), y: y.as_mut_ptr(), p });
 }
 
@@ -94,7 +92,7 @@ impl Product {
     #[inline(always)]
     unsafe fn single<S: Simd>(&self, o: usize) {
         // SAFETY: tiles stay inside the row.
-        unsafe { tiles!(self, single_tile, o, 8 if true, 4 if true) }
+        unsafe { tiles!(self, single_tile, o, 16 if S::WIDE, 8 if true, 4 if true) }
     }
 
     /// Both blocks of a pair.
@@ -104,22 +102,22 @@ impl Product {
         // SAFETY: the caller keeps `o + 1`, `row` and `i + T` inside what `pointwise` checked.
         unsafe {
             let mut sums = [S::splat_pair(0.0); T];
-            let mut w = self.w.add(o * p.blocks * p.lanes * LANES);
+            let mut w = self.w.add(o * p.blocks * p.lanes * S::LANES);
             for block in 0..p.blocks {
-                let x = self.x.add(block * p.x_block + row * p.x_row + i * LANES);
+                let x = self.x.add(block * p.x_block + row * p.x_row + i * S::LANES);
                 for lane in 0..p.lanes {
                     let ws = S::load_pair(w);
                     for (t, sum) in sums.iter_mut().enumerate() {
-                        *sum = S::fma_pair(ws, S::splat_pair(*x.add(t * LANES + lane)), *sum);
+                        *sum = S::fma_pair(ws, S::splat_pair(*x.add(t * S::LANES + lane)), *sum);
                     }
-                    w = w.add(PAIR);
+                    w = w.add(2 * S::LANES);
                 }
             }
-            let y = self.y.add(o * p.y_block + row * p.y_row + i * LANES);
+            let y = self.y.add(o * p.y_block + row * p.y_row + i * S::LANES);
             for (t, &sum) in sums.iter().enumerate() {
                 let [low, high] = S::halves(sum);
-                S::store(y.add(t * LANES), low);
-                S::store(y.add(p.y_block + t * LANES), high);
+                S::store(y.add(t * S::LANES), low);
+                S::store(y.add(p.y_block + t * S::LANES), high);
             }
         }
     }
@@ -130,27 +128,27 @@ impl Product {
         // SAFETY: the caller keeps `o`, `row` and `i + T` inside what `pointwise` checked.
         unsafe {
             let mut sums = [S::splat(0.0); T];
-            let mut w = self.w.add(o * p.blocks * p.lanes * LANES);
+            let mut w = self.w.add(o * p.blocks * p.lanes * S::LANES);
             for block in 0..p.blocks {
-                let x = self.x.add(block * p.x_block + row * p.x_row + i * LANES);
+                let x = self.x.add(block * p.x_block + row * p.x_row + i * S::LANES);
                 for lane in 0..p.lanes {
                     let ws = S::load(w);
                     for (t, sum) in sums.iter_mut().enumerate() {
-                        *sum = S::fma(ws, S::splat(*x.add(t * LANES + lane)), *sum);
+                        *sum = S::fma(ws, S::splat(*x.add(t * S::LANES + lane)), *sum);
                     }
-                    w = w.add(LANES);
+                    w = w.add(S::LANES);
                 }
             }
-            let y = self.y.add(o * p.y_block + row * p.y_row + i * LANES);
+            let y = self.y.add(o * p.y_block + row * p.y_row + i * S::LANES);
             for (t, &sum) in sums.iter().enumerate() {
-                S::store(y.add(t * LANES), sum);
+                S::store(y.add(t * S::LANES), sum);
             }
         }
     }
 }
 
 /// `w[o][i] += Σ_pixels g[o] x[i]`: `g` in blocks `g_block` apart, `x` in blocks `x_block` apart, `n` pixels;
-/// `w` is `[out * 8, blocks * 8]`.
+/// `w` is `[out * b, blocks * b]`.
 pub(crate) struct WeightGrad<'a> {
     pub g: &'a [f32],
     pub g_block: usize,
@@ -167,9 +165,9 @@ impl WeightGrad<'_> {
         if self.n == 0 || self.out == 0 || self.blocks == 0 {
             return;
         }
-        assert!((self.out - 1) * self.g_block + self.n * LANES <= self.g.len());
-        assert!((self.blocks - 1) * self.x_block + self.n * LANES <= self.x.len());
-        assert!(self.out * self.blocks * LANES * LANES <= to.len());
+        assert!((self.out - 1) * self.g_block + self.n * S::LANES <= self.g.len());
+        assert!((self.blocks - 1) * self.x_block + self.n * S::LANES <= self.x.len());
+        assert!(self.out * self.blocks * S::LANES * S::LANES <= to.len());
         s.call(Outer { shape: self, to: to.as_mut_ptr() });
     }
 }
@@ -188,16 +186,18 @@ impl Kernel for Outer<'_, '_> {
         for out in 0..self.shape.out {
             // SAFETY: `add_to` checked the last position of all three.
             unsafe {
-                for block in (0..blocks / 2 * 2).step_by(2) {
-                    if S::WIDE {
-                        self.pair_tile::<S, 8>(out, 0, block);
-                    } else {
-                        self.pair_tile::<S, 4>(out, 0, block);
-                        self.pair_tile::<S, 4>(out, 4, block);
+                for lane in (0..S::LANES).step_by(8) {
+                    for block in (0..blocks / 2 * 2).step_by(2) {
+                        if S::WIDE {
+                            self.pair_tile::<S, 8>(out, lane, block);
+                        } else {
+                            self.pair_tile::<S, 4>(out, lane, block);
+                            self.pair_tile::<S, 4>(out, lane + 4, block);
+                        }
                     }
-                }
-                if blocks % 2 == 1 {
-                    self.single_tile::<S>(out, blocks - 1);
+                    if blocks % 2 == 1 {
+                        self.single_tile::<S, 8>(out, lane, blocks - 1);
+                    }
                 }
             }
         }
@@ -209,17 +209,17 @@ impl Outer<'_, '_> {
     #[inline(always)]
     unsafe fn pair_tile<S: Simd, const O: usize>(&self, out: usize, lane: usize, block: usize) {
         let shape = self.shape;
-        let row = shape.blocks * LANES;
+        let row = shape.blocks * S::LANES;
         // SAFETY: `run` keeps `out`, `lane + O` and `block + 1` inside what `add_to` checked.
         unsafe {
-            let to = self.to.add((out * LANES + lane) * row + block * LANES);
+            let to = self.to.add((out * S::LANES + lane) * row + block * S::LANES);
             let mut sums = [S::splat_pair(0.0); O];
             for (o, sum) in sums.iter_mut().enumerate() {
                 *sum = S::load_pair(to.add(o * row));
             }
             let g = shape.g.as_ptr().add(out * shape.g_block + lane);
             let x = shape.x.as_ptr().add(block * shape.x_block);
-            for i in (0..shape.n).map(|i| i * LANES) {
+            for i in (0..shape.n).map(|i| i * S::LANES) {
                 let xs = S::join(S::load(x.add(i)), S::load(x.add(shape.x_block + i)));
                 for (o, sum) in sums.iter_mut().enumerate() {
                     *sum = S::fma_pair(S::splat_pair(*g.add(i + o)), xs, *sum);
@@ -231,21 +231,21 @@ impl Outer<'_, '_> {
         }
     }
 
-    /// All of output block `out` against a block without a partner.
+    /// The same against a block without a partner.
     #[inline(always)]
-    unsafe fn single_tile<S: Simd>(&self, out: usize, block: usize) {
+    unsafe fn single_tile<S: Simd, const O: usize>(&self, out: usize, lane: usize, block: usize) {
         let shape = self.shape;
-        let row = shape.blocks * LANES;
-        // SAFETY: `run` keeps `out` and `block` inside what `add_to` checked.
+        let row = shape.blocks * S::LANES;
+        // SAFETY: `run` keeps `out`, `lane + O` and `block` inside what `add_to` checked.
         unsafe {
-            let to = self.to.add(out * LANES * row + block * LANES);
-            let mut sums = [S::splat(0.0); LANES];
+            let to = self.to.add((out * S::LANES + lane) * row + block * S::LANES);
+            let mut sums = [S::splat(0.0); O];
             for (o, sum) in sums.iter_mut().enumerate() {
                 *sum = S::load(to.add(o * row));
             }
-            let g = shape.g.as_ptr().add(out * shape.g_block);
+            let g = shape.g.as_ptr().add(out * shape.g_block + lane);
             let x = shape.x.as_ptr().add(block * shape.x_block);
-            for i in (0..shape.n).map(|i| i * LANES) {
+            for i in (0..shape.n).map(|i| i * S::LANES) {
                 let xs = S::load(x.add(i));
                 for (o, sum) in sums.iter_mut().enumerate() {
                     *sum = S::fma(S::splat(*g.add(i + o)), xs, *sum);

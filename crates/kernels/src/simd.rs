@@ -1,11 +1,11 @@
-//! One vector of eight `f32`, and the run-time choice of the instructions behind it.
+//! One vector of eight or sixteen `f32`, and the run-time choice of the instructions behind it.
 //!
 //! A kernel is a value with a [`Kernel::run`] generic over [`Simd`]; [`Simd::call`] compiles it once for each
 //! instruction set, as a function of its own that carries the target feature, so that neither build flags nor
 //! the surrounding code decide how it is compiled. A value of a `Simd` type proves that the processor has
 //! the instructions: only [`Level`] makes one.
 
-use crate::blocked::LANES;
+use crate::blocked::Width;
 
 /// Instructions the kernels can use on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,16 +65,41 @@ impl Level {
         }
     }
 
-    /// Runs `job` with this level's vectors.
+    /// The width of channel blocks that suits cells of so many channels: sixteen where the processor has such vectors and
+    /// there are channels to fill them, else eight.
+    #[must_use]
+    pub fn width(self, channels: usize) -> Width {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx512 if channels > Width::Eight.lanes() => Width::Sixteen,
+            _ => Width::Eight,
+        }
+    }
+
+    /// Runs `job` with this level's vectors of eight.
     pub(crate) fn dispatch<J: Job>(self, job: J) -> J::Out {
         match self.0 {
-            Kind::Portable => job.run(Portable(())),
+            Kind::Portable => job.run(Portable::<8>(())),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx2 => job.run(Avx2(())),
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512 => job.run(Avx512(())),
             #[cfg(target_arch = "aarch64")]
             Kind::Neon => job.run(Neon(())),
+        }
+    }
+
+    /// Runs `job` with this level's vectors of `width`.
+    pub(crate) fn dispatch_at<J: Job>(self, width: Width, job: J) -> J::Out {
+        match (width, self.0) {
+            (Width::Eight, _) => self.dispatch(job),
+            (Width::Sixteen, Kind::Portable) => job.run(Portable::<16>(())),
+            #[cfg(target_arch = "x86_64")]
+            (Width::Sixteen, Kind::Avx2) => job.run(Double(Avx2(()))),
+            #[cfg(target_arch = "x86_64")]
+            (Width::Sixteen, Kind::Avx512) => job.run(WideAvx512(())),
+            #[cfg(target_arch = "aarch64")]
+            (Width::Sixteen, Kind::Neon) => job.run(Double(Neon(()))),
         }
     }
 }
@@ -98,15 +123,17 @@ pub(crate) trait Kernel {
     unsafe fn run<S: Simd>(self) -> Self::Out;
 }
 
-/// Eight lanes of `f32`.
+/// Lanes of `f32`: a channel block's.
 ///
 /// # Safety
 /// Every method is unsafe because it needs the target features of the function [`Simd::call`] makes;
-/// `load` and `store` besides need eight valid floats at the pointer.
+/// `load` and `store` besides need [`Simd::LANES`] valid floats at the pointer.
 #[allow(clippy::missing_safety_doc)]
 pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// The vector.
     type V: Copy;
+    /// Its lanes.
+    const LANES: usize;
     /// Whether there are 32 vector registers (else 16): sets the tile sizes.
     const WIDE: bool;
     /// Runs a kernel under this type's target features.
@@ -128,7 +155,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
     /// `a == b ? yes : 0`, lane by lane.
     unsafe fn keep_eq(a: Self::V, b: Self::V, yes: Self::V) -> Self::V;
 
-    /// Two vectors side by side: one register where there are registers of sixteen lanes.
+    /// Two vectors side by side: one register where vectors of eight lanes are half of one.
     type Pair: Copy;
     unsafe fn load_pair(from: *const f32) -> Self::Pair;
     unsafe fn store_pair(to: *mut f32, pair: Self::Pair);
@@ -146,15 +173,15 @@ macro_rules! pair_of_vectors {
 
         #[inline(always)]
         unsafe fn load_pair(from: *const f32) -> Self::Pair {
-            // SAFETY: the caller vouches for sixteen floats.
-            unsafe { [Self::load(from), Self::load(from.add(crate::blocked::LANES))] }
+            // SAFETY: the caller vouches for both vectors.
+            unsafe { [Self::load(from), Self::load(from.add(Self::LANES))] }
         }
         #[inline(always)]
         unsafe fn store_pair(to: *mut f32, [low, high]: Self::Pair) {
-            // SAFETY: the caller vouches for sixteen floats.
+            // SAFETY: the caller vouches for both vectors.
             unsafe {
                 Self::store(to, low);
-                Self::store(to.add(crate::blocked::LANES), high);
+                Self::store(to.add(Self::LANES), high);
             }
         }
         #[inline(always)]
@@ -180,38 +207,39 @@ macro_rules! pair_of_vectors {
 
 /// Plain Rust; compilers turn it into whatever the build's baseline has.
 #[derive(Clone, Copy)]
-pub(crate) struct Portable(());
+pub(crate) struct Portable<const N: usize>(());
 
-fn zip(a: [f32; LANES], b: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+fn zip<const N: usize>(a: [f32; N], b: [f32; N], f: impl Fn(f32, f32) -> f32) -> [f32; N] {
     std::array::from_fn(|lane| f(a[lane], b[lane]))
 }
 
-impl Simd for Portable {
-    type V = [f32; LANES];
+impl<const N: usize> Simd for Portable<N> {
+    type V = [f32; N];
+    const LANES: usize = N;
     const WIDE: bool = false;
     pair_of_vectors!();
 
     fn call<K: Kernel>(self, kernel: K) -> K::Out {
         #[inline(never)]
-        fn run<K: Kernel>(kernel: K) -> K::Out {
+        fn run<const N: usize, K: Kernel>(kernel: K) -> K::Out {
             // SAFETY: plain Rust needs no features; the kernel's wrapper checked its pointers.
-            unsafe { kernel.run::<Portable>() }
+            unsafe { kernel.run::<Portable<N>>() }
         }
-        run(kernel)
+        run::<N, K>(kernel)
     }
     #[inline(always)]
     unsafe fn load(from: *const f32) -> Self::V {
-        // SAFETY: the caller vouches for eight floats.
+        // SAFETY: the caller vouches for the floats.
         unsafe { from.cast::<Self::V>().read_unaligned() }
     }
     #[inline(always)]
     unsafe fn store(to: *mut f32, v: Self::V) {
-        // SAFETY: the caller vouches for eight floats.
+        // SAFETY: the caller vouches for the floats.
         unsafe { to.cast::<Self::V>().write_unaligned(v) }
     }
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self::V {
-        [value; LANES]
+        [value; N]
     }
     #[inline(always)]
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
@@ -243,8 +271,100 @@ impl Simd for Portable {
     }
 }
 
+/// Twice the lanes of `S`, for blocks wider than its registers.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[derive(Clone, Copy)]
+pub(crate) struct Double<S>(S);
+
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod double {
+    use super::{Double, Kernel, Simd};
+
+    macro_rules! both {
+        ($($vector:ident),+ => $half:expr) => {{
+            // SAFETY: the caller's.
+            unsafe { [{ $(let $vector = $vector[0];)+ $half }, { $(let $vector = $vector[1];)+ $half }] }
+        }};
+    }
+
+    /// A kernel for both halves.
+    struct Doubled<K>(K);
+
+    impl<K: Kernel> Kernel for Doubled<K> {
+        type Out = K::Out;
+
+        #[inline(always)]
+        unsafe fn run<S: Simd>(self) -> K::Out {
+            // SAFETY: the caller's.
+            unsafe { self.0.run::<Double<S>>() }
+        }
+    }
+
+    impl<S: Simd> Simd for Double<S> {
+        type V = [S::V; 2];
+        const LANES: usize = 2 * S::LANES;
+        const WIDE: bool = false;
+        pair_of_vectors!();
+
+        fn call<K: Kernel>(self, kernel: K) -> K::Out {
+            self.0.call(Doubled(kernel))
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self::V {
+            // SAFETY: the caller's.
+            unsafe { [S::load(from), S::load(from.add(S::LANES))] }
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, v: Self::V) {
+            // SAFETY: the caller's.
+            unsafe {
+                S::store(to, v[0]);
+                S::store(to.add(S::LANES), v[1]);
+            }
+        }
+        #[inline(always)]
+        unsafe fn prefetch(from: *const f32) {
+            // SAFETY: the caller's.
+            unsafe { S::prefetch(from) }
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> Self::V {
+            // SAFETY: the caller's.
+            unsafe { [S::splat(value); 2] }
+        }
+        #[inline(always)]
+        unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+            both!(a, b => S::add(a, b))
+        }
+        #[inline(always)]
+        unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+            both!(a, b => S::sub(a, b))
+        }
+        #[inline(always)]
+        unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+            both!(a, b => S::mul(a, b))
+        }
+        #[inline(always)]
+        unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+            both!(a, b, c => S::fma(a, b, c))
+        }
+        #[inline(always)]
+        unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+            both!(a, b => S::max(a, b))
+        }
+        #[inline(always)]
+        unsafe fn select_gt(a: Self::V, b: Self::V, yes: Self::V, no: Self::V) -> Self::V {
+            both!(a, b, yes, no => S::select_gt(a, b, yes, no))
+        }
+        #[inline(always)]
+        unsafe fn keep_eq(a: Self::V, b: Self::V, yes: Self::V) -> Self::V {
+            both!(a, b, yes => S::keep_eq(a, b, yes))
+        }
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
-pub(crate) use x86::{Avx2, Avx512};
+pub(crate) use x86::{Avx2, Avx512, WideAvx512};
 
 #[cfg(target_arch = "x86_64")]
 #[allow(unused_unsafe, reason = "intrinsics are safe to call where the build's baseline has the features")]
@@ -261,6 +381,10 @@ mod x86 {
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512(pub(super) ());
 
+    /// AVX-512's vectors of 512 bits.
+    #[derive(Clone, Copy)]
+    pub(crate) struct WideAvx512(pub(super) ());
+
     macro_rules! under_features {
         ($body:expr) => {{
             // SAFETY: runs inside the function `Simd::call` made, which has the features; pointers are the
@@ -269,23 +393,35 @@ mod x86 {
         }};
     }
 
+    /// What all of them have alike.
+    macro_rules! call_under {
+        ($name:ident, $features:literal) => {
+            fn call<K: Kernel>(self, kernel: K) -> K::Out {
+                #[target_feature(enable = $features)]
+                #[inline(never)]
+                fn run<K: Kernel>(kernel: K) -> K::Out {
+                    // SAFETY: this function has the features; the kernel's wrapper checked its pointers.
+                    unsafe { kernel.run::<$name>() }
+                }
+                // SAFETY: a value of this type exists only where the features were detected.
+                unsafe { run(kernel) }
+            }
+            #[inline(always)]
+            unsafe fn prefetch(from: *const f32) {
+                under_features!(_mm_prefetch::<_MM_HINT_T1>(from.cast()))
+            }
+        };
+    }
+
     macro_rules! impl_simd {
         ($name:ident, $features:literal, $wide:literal, { $($pair:tt)* }) => {
             impl Simd for $name {
                 type V = __m256;
+                const LANES: usize = 8;
                 const WIDE: bool = $wide;
+                call_under!($name, $features);
                 $($pair)*
 
-                fn call<K: Kernel>(self, kernel: K) -> K::Out {
-                    #[target_feature(enable = $features)]
-                    #[inline(never)]
-                    fn run<K: Kernel>(kernel: K) -> K::Out {
-                        // SAFETY: this function has the features; the kernel's wrapper checked its pointers.
-                        unsafe { kernel.run::<$name>() }
-                    }
-                    // SAFETY: a value of this type exists only where the features were detected.
-                    unsafe { run(kernel) }
-                }
                 #[inline(always)]
                 unsafe fn load(from: *const f32) -> __m256 {
                     under_features!(_mm256_loadu_ps(from))
@@ -293,10 +429,6 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn store(to: *mut f32, v: __m256) {
                     under_features!(_mm256_storeu_ps(to, v))
-                }
-                #[inline(always)]
-                unsafe fn prefetch(from: *const f32) {
-                    under_features!(_mm_prefetch::<_MM_HINT_T1>(from.cast()))
                 }
                 #[inline(always)]
                 unsafe fn splat(value: f32) -> __m256 {
@@ -371,6 +503,55 @@ mod x86 {
             })
         }
     });
+
+    impl Simd for WideAvx512 {
+        type V = __m512;
+        const LANES: usize = 16;
+        const WIDE: bool = true;
+        call_under!(WideAvx512, "avx2,fma,avx512f,avx512vl");
+        pair_of_vectors!();
+
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> __m512 {
+            under_features!(_mm512_loadu_ps(from))
+        }
+        #[inline(always)]
+        unsafe fn store(to: *mut f32, v: __m512) {
+            under_features!(_mm512_storeu_ps(to, v))
+        }
+        #[inline(always)]
+        unsafe fn splat(value: f32) -> __m512 {
+            under_features!(_mm512_set1_ps(value))
+        }
+        #[inline(always)]
+        unsafe fn add(a: __m512, b: __m512) -> __m512 {
+            under_features!(_mm512_add_ps(a, b))
+        }
+        #[inline(always)]
+        unsafe fn sub(a: __m512, b: __m512) -> __m512 {
+            under_features!(_mm512_sub_ps(a, b))
+        }
+        #[inline(always)]
+        unsafe fn mul(a: __m512, b: __m512) -> __m512 {
+            under_features!(_mm512_mul_ps(a, b))
+        }
+        #[inline(always)]
+        unsafe fn fma(a: __m512, b: __m512, c: __m512) -> __m512 {
+            under_features!(_mm512_fmadd_ps(a, b, c))
+        }
+        #[inline(always)]
+        unsafe fn max(a: __m512, b: __m512) -> __m512 {
+            under_features!(_mm512_max_ps(a, b))
+        }
+        #[inline(always)]
+        unsafe fn select_gt(a: __m512, b: __m512, yes: __m512, no: __m512) -> __m512 {
+            under_features!(_mm512_mask_blend_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b), no, yes))
+        }
+        #[inline(always)]
+        unsafe fn keep_eq(a: __m512, b: __m512, yes: __m512) -> __m512 {
+            under_features!(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b), yes))
+        }
+    }
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -396,6 +577,7 @@ mod arm {
 
     impl Simd for Neon {
         type V = (float32x4_t, float32x4_t);
+        const LANES: usize = 8;
         pair_of_vectors!();
         // 32 registers of four lanes hold sixteen of these vectors.
         const WIDE: bool = false;
@@ -412,12 +594,12 @@ mod arm {
         }
         #[inline(always)]
         unsafe fn load(from: *const f32) -> Self::V {
-            // SAFETY: the caller vouches for eight floats.
+            // SAFETY: the caller vouches for the floats.
             unsafe { (vld1q_f32(from), vld1q_f32(from.add(4))) }
         }
         #[inline(always)]
         unsafe fn store(to: *mut f32, v: Self::V) {
-            // SAFETY: the caller vouches for eight floats.
+            // SAFETY: the caller vouches for the floats.
             unsafe {
                 vst1q_f32(to, v.0);
                 vst1q_f32(to.add(4), v.1);

@@ -9,7 +9,6 @@
 
 use crate::blocked::LANES;
 use crate::dense::{Column, PAIR, Product, Reads, Walk, WeightGrad};
-use crate::pixelwise::{Lanes, lanes};
 use crate::simd::{Kernel, Simd};
 use crate::workspace::{Buffer, Workspace};
 
@@ -22,6 +21,9 @@ const STRIP: usize = 1152;
 
 /// Tiles of 4×4 that a plane must have: with fewer, the products read more weights than they save arithmetic.
 const LARGE: usize = 16;
+
+/// Values of eight kernels side by side.
+type Lanes = [f32; LANES];
 
 /// Weights of eight kernels side by side.
 type Kernels = [Lanes; TAPS];
@@ -335,7 +337,7 @@ impl Tiling {
         firsts: [Option<usize>; LANES],
         grads: &mut [f32],
     ) {
-        let point = |point: usize| *lanes(&transformed[at + point * step..], 0);
+        let point = |point: usize| transformed[at + point * step..].as_chunks().0[0];
         let kernels = match self.side {
             Side::Two => transform_grad(F2, point),
             Side::Four => transform_grad(F4, point),

@@ -6,7 +6,7 @@ mod support;
 
 use cdarts_kernels::plan::{CellPlan, Edge, Op};
 use cdarts_kernels::{
-    BatchStats, CellInput, Channels, KernelError, MeanPool, Workspace, blocked_len, from_blocked,
+    BatchStats, CellInput, Channels, KernelError, MeanPool, Width, Workspace, blocked_len, from_blocked,
     global_pool, global_pool_backward, to_blocked,
 };
 use proptest::prelude::*;
@@ -122,8 +122,8 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn layouts_convert_back(n in 1..4usize, groups in 1..5usize, per_group in 1..20usize, h in 1..6usize, w in 1..6usize) {
-        let channels = Channels { groups, per_group };
+    fn layouts_convert_back(n in 1..4usize, groups in 1..5usize, per_group in 1..20usize, h in 1..6usize, w in 1..6usize, sixteen: bool) {
+        let channels = Channels::grouped(groups, per_group).in_blocks_of(Width::ALL[usize::from(sixteen)]);
         let nchw = Random(1).values(n * channels.real() * h * w);
         let mut blocked = vec![f32::NAN; blocked_len(n, channels, [h, w])];
         to_blocked(n, channels, [h, w], &nchw, &mut blocked).unwrap();

@@ -5,22 +5,26 @@
 mod support;
 
 use cdarts_kernels::plan::{CellPlan, Edge, Op};
-use cdarts_kernels::{KernelError, Level, Workspace};
+use cdarts_kernels::{KernelError, Level, Width, Workspace};
 use proptest::prelude::*;
 use support::{
     Bounds, Case, assert_close, assert_threads_change_nothing, assert_workspace_is_reused, run_fast,
     run_reference,
 };
 
-fn compare(case: &Case, level: Level) {
+fn compare(mut case: Case, level: Level) {
     let workspace = Workspace::with_level(level);
-    let fast = run_fast(case, &workspace);
-    let exact = run_reference::<f64>(case);
-    let single = run_reference::<f32>(case);
+    let exact = run_reference::<f64>(&case);
+    let single = run_reference::<f32>(&case);
     let [h, w] = case.plan.output_size();
     let bounds = Bounds::new(case.n * h * w, case.grad.len() / 4);
-    for (((name, fast), (_, exact)), (_, single)) in fast.iter().zip(&exact).zip(&single) {
-        assert_close(name, fast, [exact, single], &bounds, &format!("{case} {}", level.name()));
+    for width in Width::ALL {
+        case = case.in_blocks_of(width);
+        let what = format!("{case} {} {width:?}", level.name());
+        let fast = run_fast(&case, &workspace);
+        for (((name, fast), (_, exact)), (_, single)) in fast.iter().zip(&exact).zip(&single) {
+            assert_close(name, fast, [exact, single], &bounds, &what);
+        }
     }
 }
 
@@ -36,7 +40,7 @@ fn search_cells_match_the_reference() {
             (1, [3, 3], 2),
         ] {
             let plan = CellPlan::search(channels, size, reduction).unwrap();
-            compare(&Case::new(plan, n, 7, false), Level::detect());
+            compare(Case::new(plan, n, 7, false), Level::detect());
         }
     }
 }
@@ -45,7 +49,7 @@ fn search_cells_match_the_reference() {
 fn every_instruction_set_matches_the_reference() {
     for level in Level::available() {
         for reduction in [false, true] {
-            compare(&Case::new(CellPlan::search(12, [6, 5], reduction).unwrap(), 2, 3, false), level);
+            compare(Case::new(CellPlan::search(12, [6, 5], reduction).unwrap(), 2, 3, false), level);
         }
     }
 }
@@ -59,7 +63,7 @@ fn the_usual_sizes_match_the_reference() {
             edges.iter().enumerate().map(|(i, &op)| Edge { node: i / 2, source: i % 2, op }).collect();
         for reduction in [false, true] {
             let plan = CellPlan::with_edges(channels, [size; 2], reduction, &edges, true).unwrap();
-            compare(&Case::new(plan, 2, 11, true), Level::detect());
+            compare(Case::new(plan, 2, 11, true), Level::detect());
         }
     }
 }
@@ -67,8 +71,11 @@ fn the_usual_sizes_match_the_reference() {
 #[test]
 fn threads_do_not_change_a_bit() {
     for reduction in [false, true] {
-        let case = Case::new(CellPlan::search(13, [7, 6], reduction).unwrap(), 37, 5, false);
-        assert_threads_change_nothing(|| run_fast(&case, &Workspace::new()));
+        for width in Width::ALL {
+            let plan = CellPlan::search(13, [7, 6], reduction).unwrap().in_blocks_of(width);
+            let case = Case::new(plan, 37, 5, false);
+            assert_threads_change_nothing(|| run_fast(&case, &Workspace::new()));
+        }
     }
 }
 
@@ -79,7 +86,7 @@ fn equal_maxima_go_the_same_way() {
         let plan = CellPlan::with_edges(9, [7, 6], reduction, &edges, false).unwrap();
         let mut case = Case::new(plan, 3, 2, false);
         case.s.iter_mut().flatten().for_each(|v| *v = (2.0 * *v).round());
-        compare(&case, Level::detect());
+        compare(case, Level::detect());
     }
 }
 
@@ -122,6 +129,6 @@ proptest! {
         let plan = CellPlan::with_edges(channels, [h, w], reduction, &edges, affine).unwrap();
         let [oh, ow] = plan.output_size();
         prop_assume!(n * oh * ow > 1);
-        compare(&Case::new(plan, n, seed, true), Level::detect());
+        compare(Case::new(plan, n, seed, true), Level::detect());
     }
 }

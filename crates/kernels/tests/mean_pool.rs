@@ -4,7 +4,7 @@
 
 mod support;
 
-use cdarts_kernels::{Channels, Level, MeanPool, Workspace};
+use cdarts_kernels::{Channels, Level, MeanPool, Width, Workspace};
 use proptest::prelude::*;
 use support::{Named, Random, assert_threads_change_nothing, blocked, double, plain};
 
@@ -72,7 +72,14 @@ impl Case {
         vec![("output", y), ("gradient", grad_x)]
     }
 
-    fn compare(&self, level: Level) {
+    fn compare(mut self, level: Level) {
+        for width in Width::ALL {
+            self.channels = self.channels.in_blocks_of(width);
+            self.compare_one(level);
+        }
+    }
+
+    fn compare_one(&self, level: Level) {
         for ((name, fast), (_, exact)) in self.fast(level).iter().zip(&self.reference()) {
             for (i, (a, b)) in fast.iter().zip(exact).enumerate() {
                 assert!((a - b).abs() <= 2e-6 * (1.0 + b.abs()), "{name}[{i}]: {a} against {b}");
@@ -84,7 +91,7 @@ impl Case {
 #[test]
 fn the_heads_windows_match_plain_loops_on_every_instruction_set() {
     for level in Level::available() {
-        let nodes = Channels { groups: 4, per_group: 6 };
+        let nodes = Channels::grouped(4, 6);
         Case::new(3, nodes, [16, 16], [6, 6], [2, 2]).compare(level);
         Case::new(2, Channels::new(70), [8, 8], [5, 5], [3, 3]).compare(level);
         Case::new(2, Channels::new(96), [5, 5], [5, 5], [1, 1]).compare(level);
@@ -120,7 +127,7 @@ proptest! {
         relu: bool,
     ) {
         let size = [0, 1].map(|d| window[d] + beyond[d]);
-        let case = Case::new(n, Channels { groups, per_group }, size, window, stride);
+        let case = Case::new(n, Channels::grouped(groups, per_group), size, window, stride);
         let case = if relu { case } else { case.without_relu() };
         case.compare(Level::detect());
     }

@@ -6,7 +6,7 @@ mod support;
 
 use cdarts_kernels::reference::{self, NormConvTape, Params, Tensor};
 use cdarts_kernels::{
-    Affine, Channels, KernelError, NormConv, NormConvGrads, NormConvInput, RunningStats, Workspace,
+    Affine, Channels, KernelError, NormConv, NormConvGrads, NormConvInput, RunningStats, Width, Workspace,
 };
 use proptest::prelude::*;
 use support::{Bounds, Named, Random, assert_close, assert_threads_change_nothing, blocked, double, plain};
@@ -24,6 +24,7 @@ struct Case {
     size: [usize; 2],
     n: usize,
     affine: bool,
+    seed: u64,
     x: Vec<f32>,
     weights: Vec<f32>,
     gain: Vec<f32>,
@@ -56,7 +57,14 @@ impl Case {
         let gain = scaled(random.values(to), by, 1.0);
         let bias = scaled(random.values(to), by, 0.0);
         let grad = random.values(n * to * h * w);
-        Self { kind, conv, from, size, n, affine, x, weights, gain, bias, grad }
+        Self { kind, conv, from, size, n, affine, seed, x, weights, gain, bias, grad }
+    }
+
+    /// The same case on activations in blocks of `width`.
+    fn in_blocks_of(&self, width: Width) -> Self {
+        let from = self.from.in_blocks_of(width);
+        let (to, affine) = (self.conv.output_channels().real(), self.affine);
+        Self::new(self.kind, from, to, self.size, self.n, affine, self.seed)
     }
 
     fn fast(&self, workspace: &Workspace, ask_input: bool, ask_weights: bool) -> Named {
@@ -132,6 +140,12 @@ impl Case {
     }
 
     fn compare(&self, ask_input: bool) {
+        for width in Width::ALL {
+            self.in_blocks_of(width).compare_one(ask_input);
+        }
+    }
+
+    fn compare_one(&self, ask_input: bool) {
         let fast = self.fast(&Workspace::new(), ask_input, true);
         let (exact, single) = (self.reference::<f64>(), self.reference::<f32>());
         let what =
@@ -147,7 +161,7 @@ impl Case {
 
 #[test]
 fn the_usual_convolutions_match_the_reference() {
-    let nodes = Channels { groups: 4, per_group: 12 };
+    let nodes = Channels::grouped(4, 12);
     let dense = |kernel, stride, padding, relu| Kind::Dense { kernel, stride, padding, relu };
     Case::new(dense(3, 1, 1, false), Channels::new(3), 48, [32, 32], 2, true, 1).compare(false);
     Case::new(dense(1, 1, 0, true), Channels::new(48), 16, [32, 32], 2, false, 2).compare(true);
@@ -235,7 +249,7 @@ proptest! {
         seed: u64,
     ) {
         let kind = Kind::Dense { kernel, stride: 1, padding, relu };
-        Case::new(kind, Channels { groups, per_group }, to, [h, 4 * w], n, affine, seed).compare(true);
+        Case::new(kind, Channels::grouped(groups, per_group), to, [h, 4 * w], n, affine, seed).compare(true);
     }
 
     #[test]
@@ -252,7 +266,7 @@ proptest! {
         if let Kind::Dense { kernel, padding, .. } = kind {
             prop_assume!(h + 2 * padding >= kernel && w + 2 * padding >= kernel);
         }
-        let case = Case::new(kind, Channels { groups, per_group }, to, [h, w], n, affine, seed);
+        let case = Case::new(kind, Channels::grouped(groups, per_group), to, [h, w], n, affine, seed);
         let [oh, ow] = case.conv.output_size();
         prop_assume!(n * oh * ow > 1);
         case.compare(true);

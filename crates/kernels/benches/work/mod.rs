@@ -11,7 +11,7 @@ use divan::counter::{BytesCount, ItemsCount};
 use cdarts_kernels::plan::{CellPlan, Edge, NODES, Op};
 use cdarts_kernels::{
     Affine, CellGrads, CellInput, CellSaved, Channels, Level, MeanPool, NormConv, NormConvGrads,
-    NormConvInput, NormConvSaved, Workspace, blocked_len, nas_bench_201,
+    NormConvInput, NormConvSaved, Width, Workspace, blocked_len, nas_bench_201,
 };
 
 /// Images of a batch.
@@ -101,6 +101,16 @@ pub struct Case {
     pub level: Level,
 }
 
+impl Case {
+    /// The width of blocks that its network would choose.
+    fn width(&self) -> Width {
+        match self.kernel {
+            Kernel::NasBench201 | Kernel::Dense3 => Width::Eight,
+            _ => self.level.width(self.channels),
+        }
+    }
+}
+
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kernel, channels, side, level } = self;
@@ -186,17 +196,22 @@ fn ramp(len: usize, scale: f32) -> Vec<f32> {
 
 fn plan(case: &Case) -> Plan {
     let (c, size) = (case.channels, [case.side; 2]);
-    let (wide, narrow) = (Channels::new(3 * c), Channels::new(c));
+    let width = case.width();
+    let [wide, narrow] = [3 * c, c].map(|c| Channels::new(c).in_blocks_of(width));
     let four = |op, reduction| {
         let edges: Vec<Edge> = (0..NODES).map(|node| Edge { node, source: 0, op }).collect();
-        Plan::Cell(CellPlan::with_edges(c, size, reduction, &edges, false).expect("a cell of four edges"))
+        let plan = CellPlan::with_edges(c, size, reduction, &edges, false).expect("a cell of four edges");
+        Plan::Cell(plan.in_blocks_of(width))
     };
     let dense =
         |shape| Plan::Conv(NormConv::dense(narrow, c, size, shape, false, true).expect("a convolution"));
     match case.kernel {
         Kernel::Operation(op) => four(op, false),
         Kernel::Reducing(op) => four(op, true),
-        Kernel::SearchCell => Plan::Cell(CellPlan::search(c, size, false).expect("a search cell")),
+        Kernel::SearchCell => {
+            let plan = CellPlan::search(c, size, false).expect("a search cell");
+            Plan::Cell(plan.in_blocks_of(width))
+        }
         Kernel::Preprocess => Plan::Conv(NormConv::pointwise(wide, c, size, false).expect("a convolution")),
         Kernel::FactorizedReduce => {
             Plan::Conv(NormConv::factorized_reduce(wide, c, size, false).expect("a reduction"))
@@ -220,6 +235,7 @@ impl Bench {
         let plan = plan(case);
         let wide = matches!(case.kernel, Kernel::Preprocess | Kernel::FactorizedReduce);
         let from = Channels::new(if wide { 3 * case.channels } else { case.channels });
+        let from = from.in_blocks_of(case.width());
         let (weights, paths, output, nodes) = match &plan {
             Plan::Cell(plan) => (plan.weights_len(), plan.paths().len(), plan.output_len(BATCH), NODES),
             Plan::Conv(conv) => (conv.weights_len(), 2 * case.channels, conv.output_len(BATCH), 1),

@@ -8,7 +8,7 @@ use super::cell::{CellInput, CellSaved, Forward, INNER, check_input};
 use super::layout::{Bundle, Fan, Layout, Scratch};
 use super::plan::{CellPlan, NODES, Op, Path};
 use crate::arguments::GradLengths;
-use crate::blocked::LANES;
+use crate::blocked::{LANES, MAX_LANES};
 use crate::dense::{PAIR, Product, Walk, WeightGrad};
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
@@ -328,7 +328,7 @@ impl<S: Simd> Reverse<'_, S> {
                 PairedNormGrad {
                     g: &g[block * area..][..area],
                     y: &y[block * area..][..area],
-                    k: lanes(&k, block),
+                    k: lanes(&k, LANES, block),
                     line: self.forward.norms.back_line(self.grads, norm, block),
                     w: plane.w,
                     to: &mut to[at + 2 * plane.origin()..],
@@ -393,9 +393,9 @@ impl<S: Simd> Reverse<'_, S> {
         for (index, path) in self.layout().entering(node) {
             let (y, centre) = match path.conv {
                 Some((_, norm)) => (self.raw(norm, image), self.forward.norms.line(norm, block).centre),
-                None => (self.state(path.source, image), &[0.0; LANES]),
+                None => (self.state(path.source, image), &[0.0; MAX_LANES][..]),
             };
-            let term = Term { y: &y[block * area..][..area], centre, a: [1.0; LANES] };
+            let term = Term { y: &y[block * area..][..area], centre, a: [1.0; MAX_LANES] };
             match path.op {
                 Op::None => {}
                 Op::AvgPool3 => pools.push((index, term)),
@@ -434,10 +434,10 @@ impl<S: Simd> Reverse<'_, S> {
                 _ => None,
             };
             let k = self.forward.input.weighting().at(index, path.edge, image);
-            terms.extend(y.map(|y| Term { y, centre: &[0.0; LANES], a: [k; LANES] }));
+            terms.extend(y.map(|y| Term { y, centre: &[0.0; MAX_LANES], a: [k; MAX_LANES] }));
         }
         if node == NODES - 1 {
-            return weighted_sum(self.forward.s, &[0.0; LANES], &terms, to);
+            return weighted_sum(self.forward.s, &[0.0; MAX_LANES], &terms, to);
         }
         for Term { y, a, .. } in &terms {
             let line = Line { a, ..Line::IDENTITY };

@@ -7,7 +7,7 @@ use super::layout::{Bundle, Layout, Scratch};
 use super::plan::{CellPlan, NODES, Op};
 use crate::arguments::Weighting;
 use crate::block::channel_moments;
-use crate::blocked::{LANES, blocked_len};
+use crate::blocked::{LANES, MAX_LANES, blocked_len};
 use crate::cell::activate;
 use crate::dense::{Product, Walk};
 use crate::error::{KernelError, check, refuse_small};
@@ -236,7 +236,7 @@ impl<S: Simd> Forward<'_, S> {
         to: &mut [f32],
     ) {
         let (area, plane) = (self.layout.area(), self.layout.plane());
-        let mut bias = [0f64; LANES];
+        let mut bias = [0f64; MAX_LANES];
         let (mut terms, mut pooled) = (vec![], vec![]);
         for (index, path) in self.layout.entering(node) {
             let k = self.input.weighting().at(index, path.edge, image);
@@ -244,11 +244,11 @@ impl<S: Simd> Forward<'_, S> {
                 let line = self.norms.line(norm, block);
                 bias.iter_mut().zip(line.b).for_each(|(bias, &b)| *bias += f64::from(k) * f64::from(b));
                 let y = &raw[norm * plane + block * area..][..area];
-                terms.push(Term { y, centre: line.centre, a: line.a.map(|a| a * k) });
+                terms.push(Term { y, centre: line.centre, a: line.slope(k) });
                 continue;
             }
             let y = &self.state(path.source, image, earlier)[block * area..][..area];
-            let term = Term { y, centre: &[0.0; LANES], a: [k; LANES] };
+            let term = Term { y, centre: &[0.0; MAX_LANES], a: [k; MAX_LANES] };
             match path.op {
                 Op::Skip => terms.push(term),
                 Op::AvgPool3 => pooled.push(term),
@@ -257,7 +257,7 @@ impl<S: Simd> Forward<'_, S> {
         }
         weighted_sum(self.s, &bias.map(|bias| bias as f32), &terms, to);
         if !pooled.is_empty() {
-            weighted_sum(self.s, &[0.0; LANES], &pooled, &mut scratch.pooled);
+            weighted_sum(self.s, &[0.0; MAX_LANES], &pooled, &mut scratch.pooled);
             let (x, size) = (&scratch.pooled[..], self.layout.plan.size());
             BoxSum { x, size, transpose: false, accumulate: true, scratch: &mut scratch.pool, to }
                 .apply(self.s);

@@ -159,7 +159,7 @@ impl<'p> Layout<'p> {
     /// Padded block of a node.
     pub fn padded(&self) -> Padded {
         let [h, w] = self.plan.size();
-        Padded { h, w, border: 1 }
+        Padded { h, w, border: 1, lanes: LANES }
     }
 
     /// First floats of a node's blocks.
@@ -381,7 +381,7 @@ impl Scratch {
             grads: workspace.take_zeroed(back * pairs * 2 * plane.len()),
             relu_grad: workspace.take(back * layout.plane()),
             pooled: workspace.take(layout.area()),
-            pool: workspace.take(box_scratch(plane.w)),
+            pool: workspace.take(box_scratch(plane.w, LANES)),
         }
     }
 }

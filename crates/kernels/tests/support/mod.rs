@@ -6,7 +6,7 @@ use std::fmt;
 use cdarts_kernels::plan::CellPlan;
 use cdarts_kernels::reference::{self, Mix, Params, Tensor};
 use cdarts_kernels::{
-    Affine, CellGrads, CellInput, Channels, Workspace, blocked_len, from_blocked, to_blocked,
+    Affine, CellGrads, CellInput, Channels, Width, Workspace, blocked_len, from_blocked, to_blocked,
 };
 
 /// A small generator with a fixed sequence for each seed (splitmix64).
@@ -86,11 +86,16 @@ impl Case {
     }
 
     fn channels(&self) -> Channels {
-        Channels::new(self.plan.channels())
+        Channels::new(self.plan.channels()).in_blocks_of(self.plan.width())
+    }
+
+    /// The same case on activations in blocks of `width`.
+    pub fn in_blocks_of(self, width: Width) -> Self {
+        Self { plan: self.plan.in_blocks_of(width), ..self }
     }
 
     fn nodes(&self) -> Channels {
-        Channels { groups: 4, per_group: self.plan.channels() }
+        self.plan.output_channels()
     }
 
     pub fn with_input<T>(&self, f: impl FnOnce(&CellInput<'_>) -> T) -> T {
