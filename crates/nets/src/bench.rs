@@ -1,7 +1,7 @@
 //! A cell, an operation or a layer by itself, forward and back from a given gradient: what benchmarks time.
 
 use burn::tensor::{Device, Tensor, TensorData};
-use cdarts_kernels::{LANES, plan};
+use cdarts_kernels::{Width, plan};
 use cdarts_space::{CellKind, CellPlan, Op};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::arch::ArchWeights;
 use crate::cell::SearchCell;
 use crate::conv::ConvShape;
-use crate::fused::{Blocked, FusedCell, State, run_cell, sound, upstream};
+use crate::fused::{Blocked, FusedCell, State, cell_width, run_cell, sound, upstream};
 use crate::init::Initialiser;
 use crate::laps::part;
 use crate::ops::{FactorizedReduce, Operation};
@@ -46,7 +46,8 @@ impl Isolated {
         let init = Initialiser::new(SEED, device);
         let cell = SearchCell::new(&Self::cell_plan(channels, size), &init.at(0));
         let arch = ArchWeights::new(false, &init.at(1));
-        let inputs = [2, 3].map(|place| input(Extent { channels: 3 * channels, ..extent }, init.at(place)));
+        let wide = Extent { channels: 3 * channels, ..extent };
+        let inputs = [2, 3].map(|place| input(cell_width(channels), wide, init.at(place)));
         Self::new("search cell", count(&cell) + count(&arch), move || {
             let [two_back, one_back] = inputs.clone();
             cell.forward(two_back, one_back, &arch.cell(0, CellKind::Normal).mixing())
@@ -71,7 +72,9 @@ impl Isolated {
     pub fn operation(op: Op, extent: Extent, device: &Device) -> Self {
         let init = Initialiser::new(SEED, device);
         let operation = Operation::new(op, extent.channels, 1, false, &mut init.at(0));
-        let (x, other) = (input(extent, init.at(1)), State::new(values(extent, init.at(2))));
+        let width = cell_width(extent.channels);
+        let (x, other) =
+            (input(width, extent, init.at(1)), State::in_blocks_of(width, values(extent, init.at(2))));
         Self::new("operation", count(&operation), move || single_edge(op, &operation, &x, &other))
     }
 
@@ -79,7 +82,7 @@ impl Isolated {
     pub fn factorized_reduce(extent: Extent, device: &Device) -> Self {
         let init = Initialiser::new(SEED, device);
         let operation = FactorizedReduce::new(extent.channels, extent.channels, false, &mut init.at(0));
-        let x = input(extent, init.at(1));
+        let x = input(cell_width(extent.channels), extent, init.at(1));
         Self::new("FactorizedReduce", count(&operation), move || operation.forward_state(x.clone()))
     }
 
@@ -88,7 +91,7 @@ impl Isolated {
         let init = Initialiser::new(SEED, device);
         let shape = ConvShape::dense(extent.channels, extent.channels, 3, 1);
         let layer = ConvNorm::new(shape, &mut init.at(0));
-        let x = input(extent, init.at(1));
+        let x = input(Width::Eight, extent, init.at(1));
         Self::new("dense convolution", count(&layer), move || layer.forward_state(x.clone()))
     }
 
@@ -126,7 +129,8 @@ fn single_edge(op: Op, operation: &Operation, x: &State, other: &State) -> State
     let edge = plan::Edge { node: 0, source: 0, op: plan::Op::ALL[op.index()] };
     let size = x.extent().1;
     let cell = FusedCell {
-        kernel: sound(plan::CellPlan::with_edges(x.channels.real(), size, false, &[edge], false)),
+        kernel: sound(plan::CellPlan::with_edges(x.channels.real(), size, false, &[edge], false))
+            .in_blocks_of(x.channels.width),
         weights,
         norms,
         mixing: None,
@@ -145,8 +149,8 @@ fn values(extent: Extent, mut init: Initialiser) -> Tensor<4> {
 }
 
 /// Random values whose gradient is wanted.
-fn input(extent: Extent, init: Initialiser) -> State {
-    match State::new(values(extent, init)) {
+fn input(width: Width, extent: Extent, init: Initialiser) -> State {
+    match State::in_blocks_of(width, values(extent, init)) {
         State::Plain(x) => State::Plain(x.autodiff().require_grad()),
         State::Blocked(x) => State::Blocked(Blocked { tensor: x.tensor.autodiff().require_grad(), ..x }),
     }
@@ -160,7 +164,8 @@ fn random_like(state: &State) -> State {
         State::Plain(x) => State::Plain(filled(x, |_| draw())),
         State::Blocked(x) => {
             let [_, blocks, h, w, _] = x.tensor.dims();
-            let channel = |index: usize| index / (h * w * LANES) % blocks * LANES + index % LANES;
+            let lanes = x.channels.lanes();
+            let channel = |index: usize| index / (h * w * lanes) % blocks * lanes + index % lanes;
             let value = |index| if x.channels.at(channel(index)).is_some() { draw() } else { 0.0 };
             State::Blocked(Blocked { tensor: filled(&x.tensor, value), channels: x.channels })
         }

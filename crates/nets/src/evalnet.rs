@@ -205,7 +205,7 @@ impl FoundNet {
         let plan = plan.into();
         let head = auxiliary.then(|| plan.auxiliary_head()).flatten();
         Self {
-            stem: Stem::new(&plan.stem(), &mut init.at(0)),
+            stem: Stem::of(plan, &mut init.at(0)),
             cells: EvalNet::new(plan, architecture, true, &init.at(1)),
             auxiliary: head.map(|head| Head::new(&head, true, &mut init.at(2))),
         }

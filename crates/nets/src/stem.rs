@@ -3,10 +3,11 @@
 use burn::module::Module;
 use burn::tensor::ops::MaxPoolOptions;
 use burn::tensor::{Tensor, activation::relu, module};
-use cdarts_space::{Stem as StemKind, StemPlan};
+use cdarts_kernels::Width;
+use cdarts_space::{PlanView, Stem as StemKind, StemPlan};
 
 use crate::conv::{Conv, ConvShape};
-use crate::fused::{ConvKind, State, norm_conv};
+use crate::fused::{ConvKind, State, block_width, norm_conv};
 use crate::init::Initialiser;
 use crate::laps::part;
 use crate::norm::BatchNorm;
@@ -27,6 +28,9 @@ pub enum Stem {
 pub struct ConvNorm {
     conv: Conv,
     norm: BatchNorm,
+    /// Of its input's channel blocks, where it brings that into the kernels' layout.
+    #[module(skip)]
+    width: Width,
 }
 
 /// The three convolutions of the ImageNet stem.
@@ -35,12 +39,16 @@ pub struct ImagenetStem {
     half: ConvNorm,
     quarter: ConvNorm,
     eighth: ConvNorm,
+    /// Of the states' channel blocks.
+    #[module(skip)]
+    width: Width,
 }
 
 impl ConvNorm {
     /// Freshly initialised.
     pub(crate) fn new(shape: ConvShape, init: &mut Initialiser) -> Self {
-        Self { conv: Conv::new(shape, init), norm: BatchNorm::new(shape.out_channels, true, init) }
+        let (conv, norm) = (Conv::new(shape, init), BatchNorm::new(shape.out_channels, true, init));
+        Self { conv, norm, width: Width::default() }
     }
 
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
@@ -64,7 +72,18 @@ impl ConvNorm {
 }
 
 impl Stem {
-    /// The stem of `plan`.
+    /// The stem of the network `plan`: its states are in the blocks that suit the network's cells.
+    pub fn of<'a>(plan: impl Into<PlanView<'a>>, init: &mut Initialiser) -> Self {
+        let plan = plan.into();
+        let mut stem = Self::new(&plan.stem(), init);
+        let (Self::Cifar(ConvNorm { width, .. })
+        | Self::Imagenet(ImagenetStem { width, .. })
+        | Self::ResNet(ConvNorm { width, .. })) = &mut stem;
+        *width = block_width(plan);
+        stem
+    }
+
+    /// The stem of `plan`, its states in blocks of eight.
     pub fn new(plan: &StemPlan, init: &mut Initialiser) -> Self {
         let (input, output) = (plan.in_channels, plan.out_channels);
         match plan.kind {
@@ -73,6 +92,7 @@ impl Stem {
                 half: ConvNorm::new(ConvShape::dense(input, output / 2, 3, 2), init),
                 quarter: ConvNorm::new(ConvShape::dense(output / 2, output, 3, 2), init),
                 eighth: ConvNorm::new(ConvShape::dense(output, output, 3, 2), init),
+                width: Width::default(),
             }),
             StemKind::ResNet => Self::ResNet(ConvNorm::new(ConvShape::dense(input, output, 7, 2), init)),
         }
@@ -84,17 +104,18 @@ impl Stem {
     pub fn forward(&self, x: Tensor<4>) -> [State; 2] {
         part("stem", || match self {
             Self::Cifar(stem) => {
-                let state = stem.forward_state(State::new(x));
+                let state = stem.forward_state(State::in_blocks_of(stem.width, x));
                 [state.clone(), state]
             }
             Self::Imagenet(stem) => {
                 let quarter = stem.quarter.forward(relu(stem.half.forward(x)));
                 let eighth = stem.eighth.forward(relu(quarter.clone()));
-                [State::new(quarter), State::new(eighth)]
+                [quarter, eighth].map(|x| State::in_blocks_of(stem.width, x))
             }
             Self::ResNet(stem) => {
                 let pool = MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]);
-                let state = State::new(module::max_pool2d(relu(stem.forward(x)), pool));
+                let pooled = module::max_pool2d(relu(stem.forward(x)), pool);
+                let state = State::in_blocks_of(stem.width, pooled);
                 [state.clone(), state]
             }
         })

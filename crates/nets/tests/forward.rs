@@ -66,7 +66,7 @@ fn networks_take_any_size_from_8_by_8_up() {
         let plan = spec.plan().unwrap();
         let init = Initialiser::new(3, &device);
         let genotype = published("cdarts-cifar").unwrap();
-        let (stem, arch) = (Stem::new(&plan.stem, &mut init.at(0)), ArchWeights::new(true, &init.at(1)));
+        let (stem, arch) = (Stem::of(&plan, &mut init.at(0)), ArchWeights::new(true, &init.at(1)));
         let supernet = Supernet::new(&plan, &init.at(2));
         let evalnet = EvalNet::new(&plan, &genotype, false, &init.at(3));
         let heads = DistillHeads::new(&plan, &init.at(4));

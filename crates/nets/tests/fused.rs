@@ -89,7 +89,7 @@ fn search_networks_agree() {
     ] {
         let plan = plan(stem, image, channels, &cells);
         let init = Initialiser::new(3, &Device::flex().autodiff());
-        let stem = Stem::new(&plan.stem, &mut init.at(0));
+        let stem = Stem::of(&plan, &mut init.at(0));
         let arch = ArchWeights::new(true, &init.at(1));
         let net = Supernet::new(&plan, &init.at(2));
         let run = |fused: bool| {
@@ -125,7 +125,7 @@ fn evaluation_networks_agree_with_drop_path_in_training_and_in_inference() {
         for affine in [false, true] {
             let plan = plan(StemKind::Cifar, [8, 10], 6, &[2, 1]);
             let init = Initialiser::new(4, &Device::flex().autodiff());
-            let stem = Stem::new(&plan.stem, &mut init.at(0));
+            let stem = Stem::of(&plan, &mut init.at(0));
             let genotype = published(name).unwrap_or_else(drawn);
             let run = |fused: bool| {
                 let net = EvalNet::new(&plan, &genotype, affine, &init.at(1));
@@ -158,7 +158,7 @@ fn one_value_norms_fall_back() {
     let plan = plan(StemKind::Cifar, [8, 8], 4, &[1, 1, 1, 1]);
     let init = Initialiser::new(4, &Device::flex().autodiff());
     let net = EvalNet::new(&plan, published("darts-v2").unwrap(), true, &init.at(1));
-    let features = net.forward(Stem::new(&plan.stem, &mut init.at(0)).forward(images(1, &plan)), None);
+    let features = net.forward(Stem::of(&plan, &mut init.at(0)).forward(images(1, &plan)), None);
     assert!(cdarts_nets::arch::host_values(features.logits).iter().all(|value| value.is_finite()));
 }
 
@@ -170,7 +170,7 @@ fn distillation_heads_agree_trained_and_frozen() {
     {
         let plan = plan(StemKind::Cifar, image, 3, &cells);
         let init = Initialiser::new(5, &Device::flex().autodiff());
-        let stem = Stem::new(&plan.stem, &mut init.at(0));
+        let stem = Stem::of(&plan, &mut init.at(0));
         let net = Supernet::new(&plan, &init.at(1));
         let arch = ArchWeights::new(false, &init.at(2));
         let heads = DistillHeads::new(&plan, &init.at(3));
@@ -219,7 +219,7 @@ fn search_networks_of_nas_bench_201_agree() {
         let arch = ArchWeights::of_nas_bench_201(&init.at(1));
         let run = |fused: bool| {
             // Built anew: a forward pass moves the running statistics.
-            let stem = Stem::new(&PlanView::from(&plan).stem(), &mut init.at(0));
+            let stem = Stem::of(&plan, &mut init.at(0));
             let net = Supernet::new(&plan, &init.at(2));
             let states = stem.forward(images(4, &plan));
             let states = if fused { states } else { plain(states) };
@@ -252,7 +252,7 @@ fn evaluation_networks_of_nas_bench_201_agree_with_drop_path_in_training_and_in_
         for affine in [false, true] {
             let plan = nas_bench_201_plan([8, 11], 6, 1);
             let init = Initialiser::new(4, &Device::flex().autodiff());
-            let stem = Stem::new(&PlanView::from(&plan).stem(), &mut init.at(0));
+            let stem = Stem::of(&plan, &mut init.at(0));
             let run = |fused: bool| {
                 let net = EvalNet::new(&plan, genotype, affine, &init.at(1));
                 let states = stem.forward(images(6, &plan));

@@ -359,7 +359,7 @@ fn network_plan(
 /// The stem of a network, and the shape of its images.
 fn behind(plan: &NetworkPlan, images: usize) -> (Stem, [usize; 4]) {
     let [height, width] = plan.stem.image_size;
-    (Stem::new(&plan.stem, &mut init()), [images, 3, height, width])
+    (Stem::of(plan, &mut init()), [images, 3, height, width])
 }
 
 #[test]

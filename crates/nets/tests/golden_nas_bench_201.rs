@@ -12,8 +12,8 @@ use cdarts_nets::arch::host_values;
 use cdarts_nets::nas_bench_201::{EvalCell, ResidualBlock, SearchCell};
 use cdarts_nets::ops::Operation;
 use cdarts_nets::{ArchWeights, EvalNet, Initialiser, State, Stem, Supernet};
+use cdarts_space::ImageShape;
 use cdarts_space::nas_bench_201::{CellPlan, Genotype, NetworkPlan, NetworkSpec, Op, ReductionPlan};
-use cdarts_space::{ImageShape, PlanView};
 
 use support::golden::{GRADIENT, Golden, PATHS, compare_network, gradients, input, on, weighted};
 
@@ -147,7 +147,7 @@ fn network_plan(cells_per_stage: usize) -> NetworkPlan {
 }
 
 fn stem() -> (Stem, [usize; 4]) {
-    (Stem::new(&PlanView::from(&network_plan(1)).stem(), &mut init()), [6, 3, 8, 10])
+    (Stem::of(&network_plan(1), &mut init()), [6, 3, 8, 10])
 }
 
 #[test]

@@ -6,8 +6,8 @@
 use burn::tensor::Device;
 use cdarts_nets::{DistillHeads, EvalNet, FoundNet, Head, Initialiser, Stem, Supernet, params};
 use cdarts_space::{
-    Genotype, ImageShape, NetworkPlan, NetworkSpec, PUBLISHED, PlanView, ReductionPosition, Stem as StemKind,
-    cost, nas_bench_201, published,
+    Genotype, ImageShape, NetworkPlan, NetworkSpec, PUBLISHED, ReductionPosition, Stem as StemKind, cost,
+    nas_bench_201, published,
 };
 
 fn cifar(init_channels: usize, cells: [usize; 3]) -> NetworkPlan {
@@ -35,7 +35,7 @@ fn genotype(name: &str) -> Genotype {
 #[test]
 fn the_search_network_has_darts_size() {
     let plan = cifar(16, [3, 3, 2]);
-    let stem = params::count(&Stem::new(&plan.stem, &mut init()));
+    let stem = params::count(&Stem::of(&plan, &mut init()));
     let network = params::count(&Supernet::new(&plan, &init()));
     assert_eq!(stem + network, 1_930_618);
 }
@@ -60,7 +60,7 @@ fn found_networks_have_the_published_sizes() {
 #[test]
 fn the_search_time_evaluation_network_has_its_size() {
     let plan = cifar(16, [7, 7, 6]);
-    let stem = params::count(&Stem::new(&plan.stem, &mut init()));
+    let stem = params::count(&Stem::of(&plan, &mut init()));
     let network = params::count(&EvalNet::new(&plan, genotype("cdarts-cifar"), false, &init()));
     assert_eq!(stem + network, 805_306);
 }
@@ -95,7 +95,7 @@ fn every_published_cell_is_built_as_it_is_counted() {
 #[test]
 fn networks_of_nas_bench_201_have_the_published_sizes() {
     let plan = nas_bench_201::NetworkSpec::published(10).plan().unwrap();
-    let stem = params::count(&Stem::new(&PlanView::from(&plan).stem(), &mut init()));
+    let stem = params::count(&Stem::of(&plan, &mut init()));
     let net = Supernet::new(&plan, &init());
     let classifier = params::count(net.classifier());
     assert_eq!((stem + params::count(&net) - classifier, classifier), (1_685_328, 650));

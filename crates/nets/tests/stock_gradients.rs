@@ -209,7 +209,7 @@ fn median(mut values: Vec<f64>) -> f64 {
 fn errors(op: Option<Op>, seed: u64) -> [f64; 3] {
     let [n, side, channels] = [4, 8, 4];
     let (plan, init) = (plan(side, channels), Initialiser::new(seed, &device()));
-    let stem = || Stem::new(&plan.stem, &mut init.at(9));
+    let stem = || Stem::of(&plan, &mut init.at(9));
     let arch = || ArchWeights::new(false, &init);
     let Some(op) = op else {
         let built = || Network { stem: stem(), net: Supernet::new(&plan, &init), arch: arch() };

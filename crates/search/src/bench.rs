@@ -219,7 +219,7 @@ fn nas_bench_201(shape: Shape) -> Result<SkeletonPlan, SearchError> {
 
 fn supernet(plan: &SkeletonPlan, shape: Shape, device: &Device) -> Workload {
     let init = Initialiser::new(SEED, device);
-    let stem = Stem::new(&PlanView::from(plan).stem(), &mut init.at(0));
+    let stem = Stem::of(plan, &mut init.at(0));
     let supernet = Supernet::new(plan, &init.at(1));
     let arch = match plan {
         SkeletonPlan::Darts(_) => ArchWeights::new(false, &init.at(2)),

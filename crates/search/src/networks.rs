@@ -9,7 +9,7 @@ use cdarts_nets::{
     ArchWeights, DistillHeads, EvalNet, EvalStage, Features, Initialiser, Mixing, NetOutput, StageMixture,
     State, Stem, Supernet,
 };
-use cdarts_space::{Architecture, PlanView, SkeletonPlan};
+use cdarts_space::{Architecture, SkeletonPlan};
 
 use crate::config::{Config, StageEnsemble};
 use crate::grads::HasGrads;
@@ -119,7 +119,7 @@ impl SearchNets {
         let mixture =
             StageMixture::new(heads.len(), search.learn_stage_mixture, &mut init.at(place::MIXTURE));
         Self {
-            stem: Stem::new(&PlanView::from(plan).stem(), &mut init.at(place::STEM)),
+            stem: Stem::of(plan, &mut init.at(place::STEM)),
             supernet: Supernet::new(plan, &init.at(place::SUPERNET)),
             evalnet: None,
             heads: if search.fix_heads { heads.no_grad() } else { heads },

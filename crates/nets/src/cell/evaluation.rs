@@ -148,7 +148,8 @@ impl EvalCell {
         let ops = || self.nodes.iter().flat_map(|node| &node.ops);
         let (weights, norms): (Vec<_>, Vec<_>) = ops().map(Operation::parts).unzip();
         FusedCell {
-            kernel: sound(plan::CellPlan::with_edges(self.channels, size, self.reduces, &edges, self.affine)),
+            kernel: sound(plan::CellPlan::with_edges(self.channels, size, self.reduces, &edges, self.affine))
+                .in_blocks_of(state.channels.width),
             weights: weights.concat(),
             norms: norms.concat(),
             mixing: None,

@@ -66,7 +66,8 @@ impl SearchCell {
     fn fused(&self, state: &Blocked, mixing: &Tensor<2>) -> FusedCell<'_, CellPlan> {
         let (weights, norms): (Vec<_>, Vec<_>) = self.edges.iter().map(MixedOp::parts).unzip();
         FusedCell {
-            kernel: sound(CellPlan::search(self.channels, state.extent().1, self.reduces)),
+            kernel: sound(CellPlan::search(self.channels, state.extent().1, self.reduces))
+                .in_blocks_of(state.channels.width),
             weights: weights.concat(),
             norms: norms.concat(),
             mixing: Some(mixing.clone()),

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 use cdarts_kernels::{
-    Affine, BatchStats, CellGrads, CellInput, CellSaved, Channels, KernelError, LANES, RunningStats,
-    nas_bench_201, plan,
+    Affine, BatchStats, CellGrads, CellInput, CellSaved, Channels, KernelError, RunningStats, nas_bench_201,
+    plan,
 };
 
 use super::flat::flat;
@@ -91,7 +91,7 @@ impl Arguments {
 /// The cell on its inputs, of which there are one or two; nothing where a norm would be over one value.
 ///
 /// # Shapes
-/// each of `[n, c/8, h, w, 8]` → the kernel's output, `[n, c'/8, h', w', 8]`
+/// each of `[n, c/b, h, w, b]` → the kernel's output, `[n, c'/b, h', w', b]`
 pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
     cell: FusedCell<'_, K>,
     inputs: [Blocked; INPUTS],
@@ -108,7 +108,7 @@ pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
     let (first, second) = (inputs.next(), inputs.next());
     let weights = (!weights.is_empty()).then(|| flat(weights));
     let [gain, bias] = gains(&norms);
-    let shape = [n, channels.blocks(), h, w, LANES];
+    let shape = [n, channels.blocks(), h, w, channels.lanes()];
     let len = shape.iter().product();
     if !training {
         let values = [
@@ -192,7 +192,7 @@ impl CellKernel for plan::CellPlan {
     const KEEPS_OUTPUT: bool = true;
 
     fn output(&self) -> (Channels, [usize; 2]) {
-        (Channels { groups: 4, per_group: self.channels() }, self.output_size())
+        (self.output_channels(), self.output_size())
     }
 
     fn channels(&self) -> usize {

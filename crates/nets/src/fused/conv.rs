@@ -1,7 +1,7 @@
 //! (ReLU →) convolution → batch norm as one operation: pre-processing and stem.
 
 use burn::tensor::Tensor;
-use cdarts_kernels::{Affine, LANES, NormConv, NormConvGrads, NormConvInput, RunningStats};
+use cdarts_kernels::{Affine, NormConv, NormConvGrads, NormConvInput, RunningStats};
 
 use super::flat::flat;
 use super::operation::{Forward, Way, apply, constant, host, nothing, parent};
@@ -35,7 +35,7 @@ pub(crate) fn norm_conv(
     });
     let [h, w] = conv.output_size();
     let channels = conv.output_channels();
-    let shape = [n, channels.blocks(), h, w, LANES];
+    let shape = [n, channels.blocks(), h, w, channels.lanes()];
     let weights = flat(weights);
     if !x.tensor.device().is_autodiff() {
         let (x, weights, gains) = (host(x.tensor.clone()), host(weights), norm.affine_values());

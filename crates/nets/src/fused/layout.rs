@@ -1,17 +1,17 @@
 //! Into and out of the kernels' layout, at a network's ends.
 
 use burn::tensor::Tensor;
-use cdarts_kernels::{Channels, LANES, blocked_len};
+use cdarts_kernels::{Channels, Width, blocked_len};
 use cdarts_kernels::{from_blocked as leave, global_pool, global_pool_backward, to_blocked as enter};
 
 use super::operation::{Forward, Way, apply, constant, host, parent};
 use super::{Blocked, sound};
 
-/// `[n, c, h, w]` → `[n, c/8, h, w, 8]`
-pub(super) fn to_blocked(x: Tensor<4>) -> Blocked {
+/// `[n, c, h, w]` → `[n, c/b, h, w, b]`
+pub(super) fn to_blocked(width: Width, x: Tensor<4>) -> Blocked {
     let [n, c, h, w] = x.dims();
-    let (channels, size) = (Channels::new(c), [h, w]);
-    let shape = [n, channels.blocks(), h, w, LANES];
+    let (channels, size) = (Channels::new(c).in_blocks_of(width), [h, w]);
+    let shape = [n, channels.blocks(), h, w, channels.lanes()];
     let convert = move |from: &[f32]| {
         let mut to = vec![0.0; blocked_len(n, channels, size)];
         sound(enter(n, channels, size, from, &mut to));
@@ -25,7 +25,7 @@ pub(super) fn to_blocked(x: Tensor<4>) -> Blocked {
     Blocked { tensor: linear(x, shape, convert, back), channels }
 }
 
-/// `[n, c/8, h, w, 8]` → `[n, c, h, w]`
+/// `[n, c/b, h, w, b]` → `[n, c, h, w]`
 pub(super) fn from_blocked(x: Blocked) -> Tensor<4> {
     let (channels, (n, size)) = (x.channels, x.extent());
     let shape = [n, channels.real(), size[0], size[1]];
@@ -45,7 +45,7 @@ pub(super) fn from_blocked(x: Blocked) -> Tensor<4> {
 /// The mean of every channel's plane.
 ///
 /// # Shapes
-/// `[n, c/8, h, w, 8]` → `[n, c]`
+/// `[n, c/b, h, w, b]` → `[n, c]`
 pub(crate) fn pooled(x: Blocked) -> Tensor<2> {
     let (channels, (n, size)) = (x.channels, x.extent());
     let shape = [n, channels.real()];

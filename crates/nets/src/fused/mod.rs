@@ -1,7 +1,7 @@
 //! The fused CPU kernels as differentiable operations (design section 6). On the CPU whole cells run as one
 //! operation each; on every other device, networks are made of burn's own operations.
 //!
-//! Activations pass between fused operations in the kernels' layout, `[n, c/8, h, w, 8]`, as a [`State`].
+//! Activations pass between fused operations in the kernels' layout, `[n, c/b, h, w, b]`, as a [`State`].
 
 mod cell;
 mod conv;
@@ -15,7 +15,8 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 
 use burn::tensor::{DType, Device, Tensor};
-use cdarts_kernels::{Channels, KernelError, Workspace};
+use cdarts_kernels::{Channels, KernelError, Width, Workspace};
+use cdarts_space::PlanView;
 
 pub(crate) use cell::{FusedCell, run_cell};
 pub(crate) use conv::{ConvKind, norm_conv};
@@ -55,7 +56,7 @@ pub enum State {
 /// An activation in the kernels' layout.
 #[derive(Clone, Debug)]
 pub struct Blocked {
-    /// `[n, c/8, h, w, 8]`; padding channels are zero.
+    /// `[n, c/b, h, w, b]`; padding channels are zero.
     pub(crate) tensor: Tensor<5>,
     pub(crate) channels: Channels,
 }
@@ -69,11 +70,16 @@ impl State {
         }
     }
 
-    /// Moves `x` into the kernels' layout where its device is the CPU and its values have the kernels' precision,
-    /// except [`on_stock_operations`].
+    /// As [`Self::in_blocks_of`] eight.
     pub fn new(x: Tensor<4>) -> Self {
+        Self::in_blocks_of(Width::Eight, x)
+    }
+
+    /// Moves `x` into the kernels' layout, in channel blocks of `width`, where its device is the CPU and its values have
+    /// the kernels' precision, except [`on_stock_operations`].
+    pub fn in_blocks_of(width: Width, x: Tensor<4>) -> Self {
         if on_cpu(&x.device()) && x.dtype() == DType::F32 && !STOCK.get() {
-            Self::Blocked(layout::to_blocked(x))
+            Self::Blocked(layout::to_blocked(width, x))
         } else {
             Self::Plain(x)
         }
@@ -91,9 +97,10 @@ impl State {
     pub(crate) fn plus(self, other: Tensor<4>) -> Self {
         match self {
             Self::Plain(x) => Self::Plain(x + other),
-            Self::Blocked(x) => {
-                Self::Blocked(Blocked { tensor: x.tensor + layout::to_blocked(other).tensor, ..x })
-            }
+            Self::Blocked(x) => Self::Blocked(Blocked {
+                tensor: x.tensor + layout::to_blocked(x.channels.width, other).tensor,
+                ..x
+            }),
         }
     }
 }
@@ -112,6 +119,23 @@ pub(crate) fn both(a: State, b: State) -> Result<[Blocked; 2], [Tensor<4>; 2]> {
         (State::Blocked(a), State::Blocked(b)) => Ok([a, b]),
         (a, b) => Err([a.plain(), b.plain()]),
     }
+}
+
+/// The width of channel blocks that suits a network's cells; those of NAS-Bench-201 have one.
+pub(crate) fn block_width(plan: PlanView<'_>) -> Width {
+    match plan {
+        PlanView::Darts(plan) => {
+            let cells = plan.stages.iter().flat_map(|stage| &stage.cells);
+            let narrowest = cells.map(|cell| cell.channels).min().unwrap_or(0);
+            cell_width(narrowest)
+        }
+        PlanView::NasBench201(_) => Width::Eight,
+    }
+}
+
+/// The width of channel blocks that suits DARTS cells of so many channels here.
+pub(crate) fn cell_width(channels: usize) -> Width {
+    WORKSPACE.level().width(channels)
 }
 
 fn on_cpu(device: &Device) -> bool {

@@ -1,7 +1,7 @@
 //! Average pooling as one operation: the heads' beginnings and ends, and the residual blocks' halving.
 
 use burn::tensor::Tensor;
-use cdarts_kernels::{LANES, MeanPool};
+use cdarts_kernels::MeanPool;
 
 use super::operation::{Forward, Host, Way, apply, constant, host, parent};
 use super::{Blocked, WORKSPACE, layout, sound};
@@ -9,13 +9,13 @@ use super::{Blocked, WORKSPACE, layout, sound};
 /// Means over windows, of max(x, 0) if `relu`.
 ///
 /// # Shapes
-/// `[n, c/8, h, w, 8]` → `[n, c/8, h', w', 8]`
+/// `[n, c/b, h, w, b]` → `[n, c/b, h', w', b]`
 pub(crate) fn mean_pool(x: Blocked, window: [usize; 2], stride: [usize; 2], relu: bool) -> Blocked {
     let (channels, (n, size)) = (x.channels, x.extent());
     let pool = sound(MeanPool::new(channels, size, window, stride));
     let pool = if relu { pool.behind_relu() } else { pool };
     let [h, w] = pool.output_size();
-    let shape = [n, channels.blocks(), h, w, LANES];
+    let shape = [n, channels.blocks(), h, w, channels.lanes()];
     let forward = move |x: &[f32]| {
         let mut output = WORKSPACE.take(pool.output_len(n));
         sound(pool.forward(&WORKSPACE, n, x, &mut output));
@@ -43,7 +43,7 @@ pub(crate) fn mean_pool(x: Blocked, window: [usize; 2], stride: [usize; 2], relu
 /// The mean of max(x, 0) over every channel's plane.
 ///
 /// # Shapes
-/// `[n, c/8, h, w, 8]` → `[n, c]`
+/// `[n, c/b, h, w, b]` → `[n, c]`
 pub(crate) fn relu_global_pool(x: Blocked) -> Tensor<2> {
     let (channels, (n, size)) = (x.channels, x.extent());
     let pooled = mean_pool(x, size, [1, 1], true);
