@@ -313,9 +313,9 @@ impl Block {
         self.gathers[0].len()
     }
 
-    /// Rows of output worked on at a time: about 64 pixels, fewer when the channels would leave the cache.
+    /// Rows of output worked on at a time: about 128 pixels, fewer when the channels would leave the cache.
     fn chunk_rows(&self) -> usize {
-        let pixels = (512 / self.virtual_blocks().max(self.to.blocks())).clamp(16, 64);
+        let pixels = (512 / self.virtual_blocks().max(self.to.blocks())).clamp(16, 128);
         (pixels / self.output[1]).clamp(1, self.output[0])
     }
 
