@@ -226,6 +226,10 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Kernel
             let mut i = 0;
             // SAFETY: `depthwise` checked the extremes of every tap and output.
             unsafe {
+                while COLUMNS == 5 && S::WIDE && i + 16 <= n {
+                    self.tile::<S, 16>(row, i);
+                    i += 16;
+                }
                 while i + 8 <= n {
                     self.tile::<S, 8>(row, i);
                     i += 8;
@@ -247,7 +251,7 @@ impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Kernel
 /// it counts for. Written out: as a loop over an index what is summed would stay in memory.
 macro_rules! slide {
     ($from:expr, |$t:ident, $column:ident, $x:ident| $body:expr) => {
-        slide!(@pixels $from, $t, $column, $x, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22)
+        slide!(@pixels $from, $t, $column, $x, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34 35 36 37 38)
     };
     (@pixels $from:expr, $t:ident, $column:ident, $x:ident, $body:expr, $($pixel:literal)*) => {$(
         if $pixel < (T - 1) * STRIDE + (COLUMNS - 1) * DILATION + 1 {
