@@ -17,7 +17,7 @@ use crate::depthwise::Padded;
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::group_size;
 use crate::norm::{Affine, BatchStats, Norms, RunningStats};
-use crate::pixelwise::{Activate, Line, Scale, Term, weighted_sum};
+use crate::pixelwise::{Activate, Line, Term, weighted_sum};
 use crate::plan::{CellPlan, NODES, Op, Path};
 use crate::pool::{max_scratch, pools, pools_scratch};
 use crate::scratch::ScratchPool;
@@ -149,6 +149,17 @@ impl<'p> Layout<'p> {
         h * w * self.channels.lanes()
     }
 
+    /// Rows of a node that are pooled and summed at a time: about 128 pixels.
+    fn band_rows(&self) -> usize {
+        let [h, w] = self.plan.output_size();
+        (128 / w).clamp(1, h)
+    }
+
+    /// Floats of such a band of one channel block.
+    fn band_len(&self) -> usize {
+        self.band_rows() * self.plan.output_size()[1] * self.channels.lanes()
+    }
+
     /// Floats of one node's planes for one image.
     pub fn plane(&self) -> usize {
         self.blocks() * self.area()
@@ -255,7 +266,7 @@ pub(crate) struct Scratch {
     pub grad: Buffer,
     pub raw: Buffer,
     pub planes: Buffer,
-    /// Pools of one channel block, and what they need.
+    /// Both pools of one channel block, of one state or of a band of each, and what they need.
     pub pooled: [Buffer; 2],
     pub pool: Buffer,
     /// Gradient of an activated state (backward only).
@@ -275,7 +286,7 @@ impl Scratch {
             grad: workspace.take(most(Block::grad_len)),
             raw: workspace.take(most(Block::grad_len)),
             planes: workspace.take_zeroed(most(Block::virtual_blocks).max(1) * layout.grad_plane().len()),
-            pooled: [0; 2].map(|_| workspace.take(layout.area())),
+            pooled: [0; 2].map(|_| workspace.take(layout.area().max((NODES + 1) * layout.band_len()))),
             pool: workspace.take(pools_scratch(w, lanes).max(max_scratch(h, w, lanes))),
             relu_grad: workspace.take(layout.input_plane()),
         }
@@ -526,63 +537,82 @@ impl<S: Simd> Forward<'_, S> {
         }
     }
 
-    /// A node: the weighted sum over the paths that enter it.
+    /// A node: the weighted sum over the paths that enter it, band by band.
     fn node(&self, node: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
-        let (area, plane) = (self.layout.area(), self.layout.plane());
+        let (area, plane, band) = (self.layout.area(), self.layout.plane(), self.layout.band_len());
         let (earlier, rest) = image.nodes.split_at_mut(node * plane);
         for (block, to) in rest[..plane].chunks_exact_mut(area).enumerate() {
-            self.norm_sum(node, block, image.index, image.raw, to);
-            self.pool_sum(node, block, image.index, earlier, scratch, to);
+            for (index, to) in to.chunks_mut(band).enumerate() {
+                let band = Band { block, start: index * band, len: to.len() };
+                self.pool_band(node, &band, image.index, earlier, scratch);
+                self.sum_band(node, &band, (image.index, image.raw, earlier), scratch, to);
+            }
         }
     }
 
-    /// Sum over the normalised paths.
-    fn norm_sum(&self, node: usize, block: usize, image: usize, raw: &[f32], to: &mut [f32]) {
-        let area = self.layout.area();
+    /// One channel block of a state.
+    fn block<'x>(&'x self, state: usize, block: usize, image: usize, nodes: &'x [f32]) -> &'x [f32] {
+        let [h, w] = self.layout.plan.state_size(state);
+        let len = h * w * S::LANES;
+        &self.state(state, image, nodes)[block * len..][..len]
+    }
+
+    /// A band of the pools of every state that a pool takes to the node, one behind the other by state.
+    fn pool_band(&self, node: usize, band: &Band, image: usize, earlier: &[f32], scratch: &mut Scratch) {
+        let is_pool = |path: &Path| matches!(path.op, Op::MaxPool3 | Op::AvgPool3);
+        let row = self.layout.plan.output_size()[1] * S::LANES;
+        let rows = band.start / row..(band.start + band.len) / row;
+        for state in 0..node + 2 {
+            let pools_of = |(_, path): &(usize, &Path)| path.source == state && is_pool(path);
+            let Some((_, path)) = self.layout.entering(node).find(pools_of) else { continue };
+            let x = self.block(state, band.block, image, earlier);
+            let geometry = (self.layout.plan.state_size(state), path.stride);
+            let to = scratch.pooled.each_mut().map(|pooled| &mut pooled[state * band.len..][..band.len]);
+            pools(self.s, x, geometry, rows.clone(), &mut scratch.pool, to);
+        }
+    }
+
+    fn sum_band(
+        &self,
+        node: usize,
+        band: &Band,
+        (image, raw, earlier): (usize, &[f32], &[f32]),
+        scratch: &Scratch,
+        to: &mut [f32],
+    ) {
         let mut bias = [0f64; MAX_LANES];
         let mut terms = vec![];
-        for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() > 0) {
+        for (index, path) in self.layout.entering(node) {
             let k = self.input.weighting().at(index, path.edge, image);
-            let norm = path.norm + path.norms() - 1;
-            let line = self.norms.line(norm, block);
-            bias.iter_mut().zip(line.b).for_each(|(bias, &b)| *bias += f64::from(k) * f64::from(b));
-            let y = &self.layout.last_raw(path, raw)[block * area..][..area];
-            terms.push(Term { y, centre: line.centre, a: line.slope(k) });
+            let pooled = |which: usize| &scratch.pooled[which][path.source * band.len..][..band.len];
+            let y = match path.op {
+                _ if path.norms() > 0 => {
+                    let line = self.norms.line(path.norm + path.norms() - 1, band.block);
+                    bias.iter_mut().zip(line.b).for_each(|(bias, &b)| *bias += f64::from(k) * f64::from(b));
+                    let y = &self.layout.last_raw(path, raw)[band.block * self.layout.area()..];
+                    terms.push(Term {
+                        y: &y[band.start..][..band.len],
+                        centre: line.centre,
+                        a: line.slope(k),
+                    });
+                    continue;
+                }
+                Op::MaxPool3 => pooled(0),
+                Op::AvgPool3 => pooled(1),
+                Op::Skip => &self.block(path.source, band.block, image, earlier)[band.start..][..band.len],
+                _ => continue,
+            };
+            terms.push(Term { y, centre: &[0.0; MAX_LANES], a: [k; MAX_LANES] });
         }
         weighted_sum(self.s, &bias.map(|bias| bias as f32), &terms, to);
     }
+}
 
-    /// Adds pools and identities.
-    fn pool_sum(
-        &self,
-        node: usize,
-        block: usize,
-        image: usize,
-        earlier: &[f32],
-        scratch: &mut Scratch,
-        to: &mut [f32],
-    ) {
-        let mut pooled = None;
-        for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() == 0) {
-            let size @ [h, w] = self.layout.plan.state_size(path.source);
-            let x = &self.state(path.source, image, earlier)[block * h * w * S::LANES..][..h * w * S::LANES];
-            let is_pool = matches!(path.op, Op::MaxPool3 | Op::AvgPool3);
-            let [max, avg] = &mut scratch.pooled;
-            if is_pool && pooled != Some(path.source) {
-                pools(self.s, x, size, path.stride, &mut scratch.pool, max, avg);
-                pooled = Some(path.source);
-            }
-            let x: &[f32] = match path.op {
-                Op::MaxPool3 => max,
-                Op::AvgPool3 => avg,
-                Op::Skip => x,
-                _ => continue,
-            };
-            let k = self.input.weighting().at(index, path.edge, image);
-            Scale { x, line: Line { a: &[k; MAX_LANES], ..Line::IDENTITY }, accumulate: true, to }
-                .apply(self.s);
-        }
-    }
+/// Rows of one channel block: so many floats from one on.
+struct Band {
+    block: usize,
+    start: usize,
+    len: usize,
 }
 
 struct Infer<'a> {

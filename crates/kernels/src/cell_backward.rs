@@ -13,7 +13,7 @@ use crate::cell::{BackScratch, CellInput, CellSaved, Forward, Layout, Scratch, S
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
 use crate::norm::{NormGrads, Norms};
-use crate::pixelwise::{Lanes, Line, Scale, Term, add_where_positive, dot, dots, relu_norm_back};
+use crate::pixelwise::{Lanes, Term, add_weighted, add_where_positive, dots, relu_norm_back, weighted_sum};
 use crate::plan::{CellPlan, NODES, Op, Path};
 use crate::pool::{avg_shares, max_pool_back, pools};
 use crate::scratch::ScratchPool;
@@ -437,7 +437,7 @@ impl<S: Simd> Reverse<'_, S> {
         }
         if begun {
             let g = &scratch.relu_grad[..x.len()];
-            add_where_positive(s, x, g, grad_of(image.nodes, &mut image.inputs, state, len));
+            add_where_positive(s, x, g, grads_of(image.nodes, &mut image.inputs, state, len).0);
         }
     }
 
@@ -448,82 +448,107 @@ impl<S: Simd> Reverse<'_, S> {
 
     /// Pools and identities that leave `state`: their batch sums, and their part of the state's gradient.
     fn pools_and_skips(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
-        let s = self.forward.s;
-        let size @ [h, w] = self.layout().plan.state_size(state);
-        let (area, len) = (self.layout().area(), self.layout().plane());
-        let has = |op: Op| self.layout().leaving(state).any(|(_, path)| path.op == op);
-        let (has_max, has_avg) = (has(Op::MaxPool3), has(Op::AvgPool3));
-        let stride = if self.layout().plan.reduction() && state < 2 { 2 } else { 1 };
-        let state_len = h * w * S::LANES;
-        for (block, x) in self.state(state, image.index).chunks_exact(state_len).enumerate() {
-            if has_max || has_avg {
-                let [max, avg] = &mut scratch.pooled;
-                pools(s, x, size, stride, &mut scratch.pool, max, avg);
-            }
-            let nodes = NODES * len;
-            let (input_grads, node_grads) = (&mut image.inputs, &mut image.nodes[..nodes]);
-            for (index, path) in self.layout().leaving(state).filter(|(_, path)| path.norms() == 0) {
-                let y: &[f32] = match path.op {
-                    Op::MaxPool3 => &scratch.pooled[0],
-                    Op::AvgPool3 => &scratch.pooled[1],
-                    Op::Skip => x,
-                    _ => continue,
-                };
-                let g = &node_grads[path.node * len + block * area..][..area];
-                let [along, _] = dot(s, g, y, &[0.0; MAX_LANES]);
-                store_sums(s, &mut image.sums[self.places.dot(index)], block, along);
-            }
-            // The pooled values are spent: their buffers take the gradients of the pools.
-            for (op, kept) in [(Op::MaxPool3, 0), (Op::AvgPool3, 1)] {
-                let to = &mut scratch.pooled[kept];
-                let paths = self.layout().leaving(state).filter(|(_, path)| path.op == op);
-                for (count, (index, path)) in paths.enumerate() {
-                    let k = self.forward.input.weighting().at(index, path.edge, image.index);
-                    let x = &node_grads[path.node * len + block * area..][..area];
-                    let line = Line { a: &[k; MAX_LANES], ..Line::IDENTITY };
-                    Scale { x, line, accumulate: count > 0, to }.apply(s);
-                }
-            }
-            let (mine, later): (&mut [f32], &[f32]) = match state {
-                0 | 1 => (&mut input_grads[state][..], &*node_grads),
-                _ => {
-                    let (mine, later) = node_grads.split_at_mut((state - 1) * len);
-                    (&mut mine[(state - 2) * len..], later)
-                }
+        let [h, w] = self.layout().plan.state_size(state);
+        let len = h * w * S::LANES;
+        for (block, x) in self.state(state, image.index).chunks_exact(len).enumerate() {
+            self.weightless_sums((state, block, x), scratch, image);
+            self.weightless_grads((state, block, x), scratch, image);
+        }
+    }
+
+    /// Paths without weights that leave `state`.
+    fn weightless(&self, state: usize) -> impl Iterator<Item = (usize, &Path)> {
+        self.layout().leaving(state).filter(|(_, path)| path.norms() == 0 && path.op != Op::None)
+    }
+
+    fn stride(&self, state: usize) -> usize {
+        if self.layout().plan.reduction() && state < 2 { 2 } else { 1 }
+    }
+
+    /// For each node the sums of its gradient times the pools of one block of the state and times the block itself.
+    fn weightless_sums(
+        &self,
+        (state, block, x): (usize, usize, &[f32]),
+        scratch: &mut Scratch,
+        image: &mut Image<'_>,
+    ) {
+        let (s, size, area) = (self.forward.s, self.layout().plan.state_size(state), self.layout().area());
+        if self.weightless(state).any(|(_, path)| path.op != Op::Skip) {
+            let [max, avg] = &mut scratch.pooled;
+            let rows = 0..self.layout().plan.output_size()[0];
+            let to = [&mut max[..area], &mut avg[..area]];
+            pools(s, x, (size, self.stride(state)), rows, &mut scratch.pool, to);
+        }
+        for node in 0..NODES {
+            let paths = || self.weightless(state).filter(|(_, path)| path.node == node);
+            let values = |path: &Path| match path.op {
+                Op::MaxPool3 => &scratch.pooled[0][..area],
+                Op::AvgPool3 => &scratch.pooled[1][..area],
+                _ => x,
             };
-            let to = &mut mine[block * state_len..][..state_len];
-            if has_max {
-                max_pool_back(s, x, size, stride, &scratch.pooled[0], &mut scratch.pool, to);
+            let term = |(_, path)| Term { y: values(path), centre: &[0.0; MAX_LANES], a: [1.0; MAX_LANES] };
+            let terms: Vec<Term<'_>> = paths().map(term).collect();
+            if terms.is_empty() {
+                continue;
             }
-            if has_avg {
-                let plane = self.layout().grad_plane();
-                avg_shares(s, &scratch.pooled[1], size, stride, plane, &mut scratch.planes);
-                let taps = &self.avg_taps[stride - 1];
-                taps.apply(s, (&scratch.planes, plane), &ONES, size, true, to);
-            }
-            for (index, path) in self.layout().leaving(state) {
-                if path.op == Op::Skip && path.norms() == 0 {
-                    let k = self.forward.input.weighting().at(index, path.edge, image.index);
-                    let first = if state < 2 { 0 } else { state - 1 };
-                    let x = &later[(path.node - first) * len + block * area..][..area];
-                    Scale { x, line: Line { a: &[k; MAX_LANES], ..Line::IDENTITY }, accumulate: true, to }
-                        .apply(s);
-                }
+            let g = &image.nodes[node * self.layout().plane() + block * area..][..area];
+            for ((index, _), along) in paths().zip(dots(s, g, &terms)) {
+                store_sums(s, &mut image.sums[self.places.dot(index)], block, along);
             }
         }
     }
+
+    /// Adds to the gradient of one block of the state what comes back through pools and identities.
+    fn weightless_grads(
+        &self,
+        (state, block, x): (usize, usize, &[f32]),
+        scratch: &mut Scratch,
+        image: &mut Image<'_>,
+    ) {
+        let (s, size, stride) = (self.forward.s, self.layout().plan.state_size(state), self.stride(state));
+        let (area, len) = (self.layout().area(), self.layout().plane());
+        let (mine, later) = grads_of(image.nodes, &mut image.inputs, state, len);
+        let to = &mut mine[block * x.len()..][..x.len()];
+        let first = state.saturating_sub(1);
+        let terms = |op: Op| -> Vec<Term<'_>> {
+            let paths = self.weightless(state).filter(|(_, path)| path.op == op);
+            let term = |(index, path): (usize, &Path)| {
+                let k = self.forward.input.weighting().at(index, path.edge, image.index);
+                let y = &later[(path.node - first) * len + block * area..][..area];
+                Term { y, centre: &[0.0; MAX_LANES], a: [k; MAX_LANES] }
+            };
+            paths.map(term).collect()
+        };
+        let [max, avg, skip] = [Op::MaxPool3, Op::AvgPool3, Op::Skip].map(terms);
+        // The pooled values are spent: their buffers take the gradients of the pools.
+        let [max_grad, avg_grad] = scratch.pooled.each_mut().map(|pooled| &mut pooled[..area]);
+        if !max.is_empty() {
+            weighted_sum(s, &[0.0; MAX_LANES], &max, max_grad);
+            max_pool_back(s, x, size, stride, max_grad, &mut scratch.pool, to);
+        }
+        if !avg.is_empty() {
+            weighted_sum(s, &[0.0; MAX_LANES], &avg, avg_grad);
+            let plane = self.layout().grad_plane();
+            avg_shares(s, avg_grad, size, stride, plane, &mut scratch.planes);
+            self.avg_taps[stride - 1].apply(s, (&scratch.planes, plane), &ONES, size, true, to);
+        }
+        add_weighted(s, &skip, to);
+    }
 }
 
-/// The gradient of a state in its image's buffers.
-fn grad_of<'a>(
+/// The gradient of a state in its image's buffers, and those of all nodes behind it.
+fn grads_of<'a>(
     nodes: &'a mut [f32],
     inputs: &'a mut [&mut [f32]; 2],
     state: usize,
     len: usize,
-) -> &'a mut [f32] {
+) -> (&'a mut [f32], &'a [f32]) {
     match state {
-        0 | 1 => inputs[state],
-        _ => &mut nodes[(state - 2) * len..][..len],
+        0 | 1 => (inputs[state], nodes),
+        _ => {
+            let (mine, later) = nodes.split_at_mut((state - 1) * len);
+            (&mut mine[(state - 2) * len..], later)
+        }
     }
 }
 

@@ -259,11 +259,18 @@ pub(crate) fn weighted_sum<S: Simd>(s: S, bias: &[f32], terms: &[Term<'_>], to: 
         return to.chunks_exact_mut(S::LANES).for_each(|pixel| pixel.copy_from_slice(&bias[..S::LANES]));
     }
     assert!(terms.iter().all(|term| term.y.len() == to.len()));
-    s.call(WeightedSum { bias, terms, to });
+    s.call(WeightedSum { bias: Some(bias), terms, to });
+}
+
+/// `to += Σ a (y − centre)` over all terms.
+pub(crate) fn add_weighted<S: Simd>(s: S, terms: &[Term<'_>], to: &mut [f32]) {
+    assert!(terms.iter().all(|term| term.y.len() == to.len()));
+    s.call(WeightedSum { bias: None, terms, to });
 }
 
 struct WeightedSum<'a> {
-    bias: &'a [f32],
+    /// What the sum begins with; else with what is there.
+    bias: Option<&'a [f32]>,
     terms: &'a [Term<'a>],
     to: &'a mut [f32],
 }
@@ -277,10 +284,15 @@ impl Kernel for WeightedSum<'_> {
         // SAFETY: `weighted_sum` checked that all planes have the same pixels.
         unsafe {
             for (i, group) in groups.iter().enumerate() {
-                self.add::<S, STREAMS>(group, i == 0);
+                self.add::<S, STREAMS>(group, self.bias.filter(|_| i == 0));
             }
-            for (i, term) in rest.iter().enumerate() {
-                self.add::<S, 1>(&[*term], groups.is_empty() && i == 0);
+            // The last few together: a pass for each would read and write the sum as often.
+            let first = self.bias.filter(|_| groups.is_empty());
+            match *rest {
+                [a] => self.add::<S, 1>(&[a], first),
+                [a, b] => self.add::<S, 2>(&[a, b], first),
+                [a, b, c] => self.add::<S, 3>(&[a, b, c], first),
+                _ => {}
             }
         }
     }
@@ -288,11 +300,12 @@ impl Kernel for WeightedSum<'_> {
 
 impl WeightedSum<'_> {
     #[inline(always)]
-    unsafe fn add<S: Simd, const P: usize>(&mut self, terms: &[Term<'_>; P], first: bool) {
+    unsafe fn add<S: Simd, const P: usize>(&mut self, terms: &[Term<'_>; P], bias: Option<&[f32]>) {
         // SAFETY: as in `run`.
         unsafe {
             let to = self.to.as_mut_ptr();
-            let bias = load_lanes::<S>(self.bias);
+            let first = bias.is_some();
+            let bias = load_lanes::<S>(bias.unwrap_or(&[0.0; MAX_LANES]));
             let y = terms.each_ref().map(|term| term.y.as_ptr());
             let a = term_lanes::<S, P>(terms, |term| &term.a);
             let centre = term_lanes::<S, P>(terms, |term| term.centre);

@@ -3,6 +3,8 @@
 //! Both pools of a state are made in one pass and shared by all edges that leave it; the gradient of the
 //! maximum goes to the first of equal values in reading order, without branches.
 
+use std::ops::Range;
+
 use crate::depthwise::Padded;
 use crate::simd::{Kernel, Simd};
 
@@ -23,21 +25,21 @@ pub(crate) const fn pools_scratch(w: usize, lanes: usize) -> usize {
     2 * (w + 2) * lanes
 }
 
-/// Writes the maxima and averages of `x` (`[h, w, b]`) to `max` and `avg`.
+/// Writes rows `rows` of the maxima and averages of `x` (`[h, w, b]`) to `max` and `avg`.
 pub(crate) fn pools<S: Simd>(
     s: S,
     x: &[f32],
-    [h, w]: [usize; 2],
-    stride: usize,
+    ([h, w], stride): ([usize; 2], usize),
+    rows: Range<usize>,
     scratch: &mut [f32],
-    max: &mut [f32],
-    avg: &mut [f32],
+    [max, avg]: [&mut [f32]; 2],
 ) {
-    let out = pooled(h, stride) * pooled(w, stride) * S::LANES;
+    let out = rows.len() * pooled(w, stride) * S::LANES;
+    assert!(rows.end <= pooled(h, stride));
     assert!(x.len() == h * w * S::LANES && max.len() == out && avg.len() == out);
     assert!(scratch.len() >= pools_scratch(w, S::LANES));
     let (tallest, total) = scratch.split_at_mut((w + 2) * S::LANES);
-    s.call(Pools { x, h, w, stride, tallest, total, max, avg });
+    s.call(Pools { x, h, w, stride, rows, tallest, total, max, avg });
 }
 
 struct Pools<'a> {
@@ -45,6 +47,7 @@ struct Pools<'a> {
     h: usize,
     w: usize,
     stride: usize,
+    rows: Range<usize>,
     tallest: &'a mut [f32],
     total: &'a mut [f32],
     max: &'a mut [f32],
@@ -57,7 +60,7 @@ impl Kernel for Pools<'_> {
     #[inline(always)]
     unsafe fn run<S: Simd>(self) {
         let (h, w, stride) = (self.h, self.w, self.stride);
-        let (oh, ow) = (pooled(h, stride), pooled(w, stride));
+        let ow = pooled(w, stride);
         let (tall, total) = (self.tallest.as_mut_ptr(), self.total.as_mut_ptr());
         // SAFETY: `pools` checked all lengths; rows are clamped, columns lie inside a border of one.
         unsafe {
@@ -65,8 +68,7 @@ impl Kernel for Pools<'_> {
                 S::store(tall.add(edge), S::splat(f32::NEG_INFINITY));
                 S::store(total.add(edge), S::splat(0.0));
             }
-            for oy in 0..oh {
-                let y = oy * stride;
+            for (row, y) in self.rows.map(|oy| oy * stride).enumerate() {
                 let middle = self.x.as_ptr().add(y * w * S::LANES);
                 // A row outside repeats the middle one: harmless to a maximum, weighted zero in the sum.
                 let (above, has_above) = if y > 0 { (middle.sub(w * S::LANES), 1.0) } else { (middle, 0.0) };
@@ -82,7 +84,7 @@ impl Kernel for Pools<'_> {
                 let inner = S::splat(1.0 / (3.0 * rows));
                 for ox in 0..ow {
                     let from = ox * stride * S::LANES;
-                    let to = (oy * ow + ox) * S::LANES;
+                    let to = (row * ow + ox) * S::LANES;
                     let three = |p: *const f32| {
                         (
                             S::load(p.add(from)),
