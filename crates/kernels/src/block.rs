@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::blocked::Channels;
 use crate::depthwise::{self, Padded, Rows, Tap, Taps, depthwise};
 use crate::norm::{NormGrads, Norms};
-use crate::pixelwise::{NormGrad, lanes, moments};
+use crate::pixelwise::{Activate, NormGrad, lanes, moments};
 use crate::pointwise::{self, Pixels, pointwise};
 use crate::simd::Simd;
 
@@ -324,6 +324,11 @@ impl Block {
         self.virtual_blocks() * self.chunk_rows() * self.output[1] * self.lanes()
     }
 
+    /// Floats of a chunk of raw outputs and, behind it, a pixel of each block.
+    pub fn chunk_len(&self) -> usize {
+        self.grad_len() + self.to.padded()
+    }
+
     /// Floats of [`BlockScratch::grad`].
     pub fn grad_len(&self) -> usize {
         self.to.blocks() * self.chunk_rows() * self.output[1] * self.lanes()
@@ -582,7 +587,73 @@ impl Block {
             }
         }
         if let Some(stats) = stats {
-            finish_moments(y, (area, S::LANES), stats);
+            finish_moments(y, (area, S::LANES), area, stats);
+        }
+    }
+
+    /// Statistics of [`Block::forward`] where nobody keeps its output: it is made chunk by chunk in `chunk`
+    /// ([`Block::chunk_len`]).
+    pub fn statistics<S: Simd>(
+        &self,
+        s: S,
+        packed: &[f32],
+        x: &[f32],
+        [gathered, chunk]: [&mut [f32]; 2],
+        stats: &mut [f64],
+    ) {
+        stats.fill(0.0);
+        let (chunk, pivots) = chunk.split_at_mut(self.grad_len());
+        self.each_chunk(s, packed, x, [gathered, chunk], |row, _, y| {
+            if row == 0 {
+                let firsts = y.chunks_exact(y.len() / self.to.blocks()).map(|y| &y[..S::LANES]);
+                pivots
+                    .chunks_exact_mut(S::LANES)
+                    .zip(firsts)
+                    .for_each(|(to, first)| to.copy_from_slice(first));
+            }
+            for (block, y) in y.chunks_exact(y.len() / self.to.blocks()).enumerate() {
+                add_moments(s, y, lanes(pivots, S::LANES, block), block, stats);
+            }
+        });
+        finish_moments(pivots, (1, S::LANES), self.output[0] * self.output[1], stats);
+    }
+
+    /// [`Block::forward`], normalised and activated: `max(line(y), 0)` inside the planes `to`. `chunk` is
+    /// [`Block::chunk_len`] long.
+    pub fn forward_activated<S: Simd>(
+        &self,
+        s: S,
+        packed: &[f32],
+        x: &[f32],
+        [gathered, chunk]: [&mut [f32]; 2],
+        (norms, norm): (&Norms, usize),
+        (plane, to): (Padded, &mut [f32]),
+    ) {
+        self.each_chunk(s, packed, x, [gathered, chunk], |row, _, y| {
+            for (block, x) in y.chunks_exact(y.len() / self.to.blocks()).enumerate() {
+                let to = &mut to[block * plane.len()..][..plane.len()][plane.origin() + row * plane.row()..];
+                let line = norms.line(norm, block);
+                Activate { x, w: plane.w, line, floor: 0.0, to, to_row: plane.row() }.apply(s);
+            }
+        });
+    }
+
+    /// Calls `each(first row, rows, [blocks, pixels, b])` with every chunk of the raw output.
+    fn each_chunk<S: Simd>(
+        &self,
+        s: S,
+        packed: &[f32],
+        x: &[f32],
+        [gathered, chunk]: [&mut [f32]; 2],
+        mut each: impl FnMut(usize, usize, &[f32]),
+    ) {
+        let at = self.packed();
+        for (row, rows) in self.chunks() {
+            let n = rows * self.output[1];
+            let from = self.chunk(s, &packed[at.depthwise..at.forward], x, (row, rows), gathered);
+            let w = &packed[at.forward..at.backward];
+            self.multiply(s, w, from, (&mut *chunk, n * S::LANES), n);
+            each(row, rows, &chunk[..self.to.blocks() * n * S::LANES]);
         }
     }
 
@@ -707,7 +778,7 @@ pub(crate) fn channel_moments<S: Simd>(s: S, y: &[f32], pixels: usize, stats: &m
             add_moments(s, part, lanes(plane, S::LANES, 0), block, stats);
         }
     }
-    finish_moments(y, (pixels, S::LANES), stats);
+    finish_moments(y, (pixels, S::LANES), pixels, stats);
 }
 
 /// Adds to a block's `[2, padded channels]` the sums of `y − pivot` and of its square.
@@ -719,12 +790,13 @@ fn add_moments<S: Simd>(s: S, y: &[f32], pivot: &[f32], block: usize, stats: &mu
     }
 }
 
-/// Makes means and sums of squared deviations of such sums over planes of `pixels`, whose first ones were the pivots.
-fn finish_moments(y: &[f32], (pixels, lanes): (usize, usize), stats: &mut [f64]) {
+/// Makes means and sums of squared deviations of such sums over `count` values; the first ones of `y`, `[blocks, pixels,
+/// lanes]`, were the pivots.
+fn finish_moments(y: &[f32], (pixels, lanes): (usize, usize), count: usize, stats: &mut [f64]) {
     let (means, squares) = stats.split_at_mut(stats.len() / 2);
     for (channel, (mean, square)) in means.iter_mut().zip(squares).enumerate() {
         let pivot = y[channel / lanes * pixels * lanes + channel % lanes];
-        let (sum, count) = (*mean, pixels as f64);
+        let (sum, count) = (*mean, count as f64);
         *mean = f64::from(pivot) + sum / count;
         *square = (*square - sum * sum / count).max(0.0);
     }

@@ -284,7 +284,7 @@ impl Scratch {
             gathered: workspace.take(most(Block::gathered_len)),
             middle: workspace.take(layout.plane()),
             grad: workspace.take(most(Block::grad_len)),
-            raw: workspace.take(most(Block::grad_len)),
+            raw: workspace.take(most(Block::chunk_len)),
             planes: workspace.take_zeroed(most(Block::virtual_blocks).max(1) * layout.grad_plane().len()),
             pooled: [0; 2].map(|_| workspace.take(layout.area().max((NODES + 1) * layout.band_len()))),
             pool: workspace.take(pools_scratch(w, lanes).max(max_scratch(h, w, lanes))),
@@ -462,7 +462,7 @@ impl<S: Simd> Forward<'_, S> {
         }
     }
 
-    /// One block, from a padded input to raw outputs where they are kept, else to [`Scratch::middle`].
+    /// One block's raw outputs where they are kept, else their statistics only.
     fn conv(
         &self,
         conv: &Conv,
@@ -476,8 +476,16 @@ impl<S: Simd> Forward<'_, S> {
         let stats = stats.map(|stats| &mut stats[norm * per_norm..][..per_norm]);
         let x = &*scratch.padded[source.index()];
         let packed = self.layout.packed(conv, self.packed);
-        let to = self.layout.kept(norm).map_or(&mut scratch.middle[..], |at| &mut raw[at]);
-        conv.block.forward(self.s, packed, x, &mut scratch.gathered, to, stats);
+        match (self.layout.kept(norm), stats) {
+            (Some(at), stats) => {
+                conv.block.forward(self.s, packed, x, &mut scratch.gathered, &mut raw[at], stats)
+            }
+            (None, Some(stats)) => {
+                let buffers = [&mut scratch.gathered[..], &mut scratch.raw[..]];
+                conv.block.statistics(self.s, packed, x, buffers, stats);
+            }
+            (None, None) => {}
+        }
     }
 
     /// The padded, activated copy of a state.
@@ -507,21 +515,29 @@ impl<S: Simd> Forward<'_, S> {
     }
 
     /// The normalised, activated output of a separable convolution's first block, padded. Where it was not kept it is
-    /// made again from the activated state, and stays in [`Scratch::middle`].
+    /// made again from the activated state, and if `stays`, left in [`Scratch::middle`] as it was before its norm.
     pub fn activate_middle(
         &self,
         (index, path): (usize, &Path),
         state: usize,
         scratch: &mut Scratch,
-        raw: &mut [f32],
+        raw: &[f32],
+        stays: bool,
     ) {
-        let kept = self.layout.kept(path.norm);
-        if kept.is_none() {
-            self.conv(&self.layout.convs[index][0], path.norm, Source::State(state), scratch, raw, None);
+        let (s, norm, plane) = (self.s, (self.norms, path.norm), Source::Middle.plane(self.layout));
+        let [inputs @ .., to] = &mut scratch.padded;
+        if let Some(at) = self.layout.kept(path.norm) {
+            return activate(s, &raw[at], Some(norm), 0.0, plane, to);
         }
-        let middle = kept.map_or(&scratch.middle[..], |at| &raw[at]);
-        let to = &mut scratch.padded[Source::Middle.index()];
-        activate(self.s, middle, Some((self.norms, path.norm)), 0.0, Source::Middle.plane(self.layout), to);
+        let conv = &self.layout.convs[index][0];
+        let (packed, x) = (self.layout.packed(conv, self.packed), &inputs[Source::State(state).index()]);
+        if stays {
+            conv.block.forward(s, packed, x, &mut scratch.gathered, &mut scratch.middle, None);
+            activate(s, &scratch.middle, Some(norm), 0.0, plane, to);
+        } else {
+            let buffers = [&mut scratch.gathered[..], &mut scratch.raw[..]];
+            conv.block.forward_activated(s, packed, x, buffers, norm, (plane, to));
+        }
     }
 
     /// Second blocks of the separable convolutions that leave `state`.
@@ -530,7 +546,7 @@ impl<S: Simd> Forward<'_, S> {
             self.activate_state(state, self.state(state, image.index, image.nodes), scratch);
         }
         for (index, path, _) in self.separable(state) {
-            self.activate_middle((index, path), state, scratch, image.raw);
+            self.activate_middle((index, path), state, scratch, image.raw, false);
             let stats = image.stats.as_deref_mut();
             let conv = &self.layout.convs[index][1];
             self.conv(conv, path.norm + 1, Source::Middle, scratch, image.raw, stats);

@@ -384,7 +384,7 @@ impl<S: Simd> Reverse<'_, S> {
             self.forward.activate_state(state, self.state(state, image.index), scratch);
         }
         for (index, path, remade) in self.forward.separable(state) {
-            self.forward.activate_middle((index, path), state, scratch, image.raw);
+            self.forward.activate_middle((index, path), state, scratch, image.raw, true);
             let conv = &self.layout().convs[index][1];
             let norm = path.norm + 1;
             let k = self.scaled(norm, self.forward.input.weighting().at(index, path.edge, image.index));
