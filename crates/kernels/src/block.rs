@@ -46,6 +46,10 @@ pub(crate) struct Block {
     /// Every gather's taps in them: finding those for each image took as long as a pass over a small one.
     taps: Vec<Taps>,
     back_taps: Vec<BackTaps>,
+    /// The pointwise products: all outputs from all virtual blocks, or each half of FactorizedReduce from its own where
+    /// no block of outputs belongs to both.
+    parts: Vec<Part>,
+    packed: Packed,
 }
 
 /// Displacements of a `kernel` wide window.
@@ -129,7 +133,7 @@ fn pack_pairs<A: Sync, B: Sync>(
 }
 
 /// Positions of a block's packed weights and gradients.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Packed {
     depthwise: usize,
     forward: usize,
@@ -188,7 +192,7 @@ impl Block {
     ) -> Self {
         let lanes = from.lanes();
         let [plane, grad_plane] = [input, output].map(|[h, w]| Padded { h, w, border: 0, lanes });
-        let (taps, back_taps) = (vec![], vec![]);
+        let (taps, back_taps, parts, packed) = (vec![], vec![], vec![], Packed::default());
         let mut block = Self {
             input,
             output,
@@ -202,7 +206,11 @@ impl Block {
             grad_plane,
             taps,
             back_taps,
+            parts,
+            packed,
         };
+        block.parts = block.pointwise_parts();
+        block.packed = block.packed_positions();
         block.set_borders(block.border(), block.grad_border());
         block
     }
@@ -334,9 +342,7 @@ impl Block {
         self.to.blocks() * self.chunk_rows() * self.output[1] * self.lanes()
     }
 
-    /// The pointwise products: all outputs from all virtual blocks, or each half of FactorizedReduce from its own where
-    /// no block of outputs belongs to both.
-    fn parts(&self) -> impl Iterator<Item = Part> + use<> {
+    fn pointwise_parts(&self) -> Vec<Part> {
         let (out, sources) = (self.to.blocks(), self.virtual_blocks());
         let (middle, own) = match self.wiring {
             Wiring::Halves { half, .. } if half > 0 && half.is_multiple_of(self.lanes()) => {
@@ -346,12 +352,14 @@ impl Block {
         };
         let first = Part { outputs: 0..middle, sources: 0..own };
         let second = Part { outputs: middle..out, sources: own..sources };
-        [first, second].into_iter().filter(|part| !part.outputs.is_empty() && !part.sources.is_empty())
+        let some = |part: &Part| !part.outputs.is_empty() && !part.sources.is_empty();
+        [first, second].into_iter().filter(some).collect()
     }
 
-    fn packed(&self) -> Packed {
+    fn packed_positions(&self) -> Packed {
         let depthwise = self.virtual_blocks() * self.taps() * self.lanes();
-        let pointwise = |lanes| self.parts().map(|part| part.weights_len(self.lanes(), lanes)).sum::<usize>();
+        let pointwise =
+            |lanes| self.parts.iter().map(|part| part.weights_len(self.lanes(), lanes)).sum::<usize>();
         let (forward, backward) = (pointwise(self.used_lanes()), pointwise(self.lanes()));
         Packed {
             depthwise: 0,
@@ -363,12 +371,12 @@ impl Block {
 
     /// Floats of the packed weights.
     pub fn packed_len(&self) -> usize {
-        self.packed().len
+        self.packed.len
     }
 
     /// Floats of the packed gradients: depthwise `[blocks, taps, 8]`, then `[out, sources * 8]` of every part.
     pub fn packed_grad_len(&self) -> usize {
-        let packed = self.packed();
+        let packed = self.packed;
         self.packed_depthwise_grad() + packed.len - packed.backward
     }
 
@@ -423,7 +431,7 @@ impl Block {
 
     /// Lays the caller's weights out for the kernels.
     pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
-        let packed = self.packed();
+        let packed = self.packed;
         let (taps, used) = (self.taps(), self.used_lanes());
         let value = |at: Option<usize>| at.map_or(0.0, |at| weights[at]);
         let (depthwise, pointwise) = to[..packed.len].split_at_mut(packed.forward);
@@ -436,12 +444,12 @@ impl Block {
             };
         }
         let (mut forward, mut backward) = pointwise.split_at_mut(packed.backward - packed.forward);
-        for part in self.parts() {
+        for part in &self.parts {
             let (to, rest) = forward.split_at_mut(part.weights_len(self.lanes(), used));
-            self.pack_forward(weights, &part, to);
+            self.pack_forward(weights, part, to);
             forward = rest;
             let (to, rest) = backward.split_at_mut(part.weights_len(self.lanes(), self.lanes()));
-            self.pack_backward(weights, &part, to);
+            self.pack_backward(weights, part, to);
             backward = rest;
         }
     }
@@ -480,10 +488,10 @@ impl Block {
                 grads[at - first] = value;
             }
         }
-        for part in self.parts() {
+        for part in &self.parts {
             let (packed, rest) = pointwise.split_at(part.weights_len(self.lanes(), self.lanes()));
-            let sources = self.sources(&part, self.lanes());
-            for (&real, packed) in self.outputs(&part).iter().zip(packed.chunks_exact(sources.len())) {
+            let sources = self.sources(part, self.lanes());
+            for (&real, packed) in self.outputs(part).iter().zip(packed.chunks_exact(sources.len())) {
                 for (&value, &source) in packed.iter().zip(&sources) {
                     if let Some(at) = self.weight_at(real, source) {
                         grads[at - first] = value;
@@ -549,7 +557,7 @@ impl Block {
         n: usize,
     ) {
         let lanes = self.used_lanes();
-        for part in self.parts() {
+        for part in &self.parts {
             let (blocks, out) = (part.sources.len(), part.outputs.len());
             let pixels = Pixels { blocks, lanes, x_block, x_row: 0, out, y_block, y_row: 0, rows: 1, n };
             let x = &x[part.sources.start * x_block..];
@@ -569,7 +577,7 @@ impl Block {
         y: &mut [f32],
         mut stats: Option<&mut [f64]>,
     ) {
-        let at = self.packed();
+        let at = self.packed;
         let (out, area, width) = (self.to.blocks(), self.output[0] * self.output[1], self.output[1]);
         if let Some(stats) = &mut stats {
             stats.fill(0.0);
@@ -647,7 +655,7 @@ impl Block {
         [gathered, chunk]: [&mut [f32]; 2],
         mut each: impl FnMut(usize, usize, &[f32]),
     ) {
-        let at = self.packed();
+        let at = self.packed;
         for (row, rows) in self.chunks() {
             let n = rows * self.output[1];
             let from = self.chunk(s, &packed[at.depthwise..at.forward], x, (row, rows), gathered);
@@ -668,7 +676,7 @@ impl Block {
         scratch: &mut BlockScratch<'_>,
         grads: &mut [f32],
     ) {
-        let at = self.packed();
+        let at = self.packed;
         let (out, area, width) = (self.to.blocks(), self.output[0] * self.output[1], self.output[1]);
         let wanted = !grads.is_empty();
         let (depthwise_grads, pointwise_grads) =
@@ -696,7 +704,7 @@ impl Block {
                 NormGrad { g, y, k: lanes(grad.k, S::LANES, block), line, to }.apply(s);
             }
             let (mut w, mut to) = (&packed[at.backward..at.len], &mut *pointwise_grads);
-            for part in self.parts() {
+            for part in &self.parts {
                 let (blocks, out, len) =
                     (part.sources.len(), part.outputs.len(), part.weights_len(S::LANES, S::LANES));
                 let g = &scratch.grad[part.outputs.start * n * S::LANES..];

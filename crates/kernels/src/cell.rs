@@ -49,9 +49,10 @@ impl<'a> CellInput<'a> {
     }
 }
 
-/// What the forward pass keeps for the way back: raw convolution outputs and their statistics.
+/// What the forward pass keeps for the way back: raw convolution outputs and their statistics, and where all things lie.
 #[derive(Debug)]
 pub struct CellSaved {
+    pub(crate) layout: Layout,
     pub(crate) raw: Buffer,
     /// The weights as the kernels want them.
     pub(crate) packed: Buffer,
@@ -82,8 +83,9 @@ pub(crate) struct Conv {
 }
 
 /// Everything about a cell that does not depend on the batch.
-pub(crate) struct Layout<'p> {
-    pub plan: &'p CellPlan,
+#[derive(Debug)]
+pub(crate) struct Layout {
+    pub plan: CellPlan,
     /// Blocks of each path.
     pub convs: Vec<Vec<Conv>>,
     pub packed_len: usize,
@@ -102,10 +104,10 @@ pub(crate) struct Layout<'p> {
 /// 7 % of the processor time of two threads and 15 % of one, and with 64 channels 19 %: products grow, planes do not.
 const REMADE: usize = 32;
 
-impl<'p> Layout<'p> {
-    pub fn new(plan: &'p CellPlan) -> Self {
+impl Layout {
+    pub fn new(plan: &CellPlan) -> Self {
         let mut layout = Self {
-            plan,
+            plan: plan.clone(),
             convs: vec![],
             packed_len: 0,
             grads_len: 0,
@@ -274,7 +276,7 @@ pub(crate) struct Scratch {
 }
 
 impl Scratch {
-    pub fn new(layout: &Layout<'_>, workspace: &Workspace) -> Self {
+    pub fn new(layout: &Layout, workspace: &Workspace) -> Self {
         let blocks = || layout.convs.iter().flatten().map(|conv| &conv.block);
         let most = |f: fn(&Block) -> usize| blocks().map(f).max().unwrap_or(0);
         let ([h, w], lanes) = (layout.plan.input_size(), layout.channels.lanes());
@@ -335,7 +337,7 @@ impl Source {
     }
 
     /// Its padded plane.
-    pub fn plane(self, layout: &Layout<'_>) -> Padded {
+    pub fn plane(self, layout: &Layout) -> Padded {
         layout.padded(if let Self::State(state) = self { state } else { 2 })
     }
 }
@@ -401,10 +403,8 @@ impl CellPlan {
         let raw = workspace.take(input.n * layout.raw_image());
         let mut packed = workspace.take(layout.packed_len);
         layout.pack(input.weights, &mut packed);
-        let saved = CellSaved { raw, packed, norms, n: input.n };
-        Ok(workspace
-            .level()
-            .dispatch_at(self.width(), TrainForward { layout: &layout, workspace, input, output, saved }))
+        let saved = CellSaved { layout, raw, packed, norms, n: input.n };
+        Ok(workspace.level().dispatch_at(self.width(), TrainForward { workspace, input, output, saved }))
     }
 
     /// Runs the cell in inference mode: batch norms use the given statistics, nothing is kept.
@@ -436,7 +436,7 @@ impl CellPlan {
 /// What every forward pass over one image reads.
 pub(crate) struct Forward<'a, S> {
     pub s: S,
-    pub layout: &'a Layout<'a>,
+    pub layout: &'a Layout,
     pub input: &'a CellInput<'a>,
     pub packed: &'a [f32],
     pub norms: &'a Norms,
@@ -632,7 +632,7 @@ struct Band {
 }
 
 struct Infer<'a> {
-    layout: &'a Layout<'a>,
+    layout: &'a Layout,
     workspace: &'a Workspace,
     input: &'a CellInput<'a>,
     output: &'a mut [f32],
@@ -669,7 +669,6 @@ impl Job for Infer<'_> {
 }
 
 struct TrainForward<'a> {
-    layout: &'a Layout<'a>,
     workspace: &'a Workspace,
     input: &'a CellInput<'a>,
     output: &'a mut [f32],
@@ -712,7 +711,7 @@ impl Pass {
     }
 
     /// Norms whose statistics are complete after the pass.
-    fn norms(self, layout: &Layout<'_>) -> Vec<usize> {
+    fn norms(self, layout: &Layout) -> Vec<usize> {
         let second = matches!(self, Self::InputsAgain | Self::NodeAgain(_));
         let paths = self.states().flat_map(|state| layout.leaving(state));
         paths
@@ -725,9 +724,10 @@ impl Pass {
 impl Job for TrainForward<'_> {
     type Out = CellSaved;
 
-    fn run<S: Simd>(mut self, s: S) -> CellSaved {
-        let (layout, input) = (self.layout, self.input);
-        let pool = ScratchPool::new(|| Scratch::new(layout, self.workspace));
+    fn run<S: Simd>(self, s: S) -> CellSaved {
+        let Self { workspace, input, output, mut saved } = self;
+        let layout = &saved.layout;
+        let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let per_image = (layout.plan.norms() * 2 * layout.channels.padded()).max(1);
         let mut stats = vec![0f64; input.n * per_image];
         let [h, w] = layout.plan.output_size();
@@ -736,15 +736,12 @@ impl Job for TrainForward<'_> {
             if norms.is_empty() && !matches!(pass, Pass::Node(_)) {
                 continue;
             }
-            let forward = Forward { s, layout, input, packed: &self.saved.packed, norms: &self.saved.norms };
-            run_pass(&forward, &pool, pass, &mut self.saved.raw, self.output, &mut stats);
-            for norm in norms {
-                let per_norm = 2 * layout.channels.padded();
-                let part = |image: usize| &stats[image * per_image + norm * per_norm..][..per_norm];
-                self.saved.norms.finish(norm, input.n, h * w, part);
-            }
+            let forward = Forward { s, layout, input, packed: &saved.packed, norms: &saved.norms };
+            run_pass(&forward, &pool, pass, &mut saved.raw, output, &mut stats);
+            saved.norms.finish(&norms, &stats, input.n, h * w);
         }
-        self.saved
+        drop(pool);
+        saved
     }
 }
 

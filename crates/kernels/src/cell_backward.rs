@@ -67,19 +67,17 @@ impl CellPlan {
         check("gradient of the cell's output", self.output_len(input.n), grad_output.len())?;
         check_grads(self, input, &grads)?;
         check("saved batch", input.n, saved.n)?;
-        let layout = Layout::new(self);
-        check("saved values", input.n * layout.raw_image(), saved.raw.len())?;
-        check("saved weights", layout.packed_len, saved.packed.len())?;
-        workspace.level().dispatch_at(
-            self.width(),
-            Backward { layout: &layout, workspace, input, output, saved, grad_output, grads },
-        );
+        if saved.layout.plan != *self {
+            let (expected, found) = ("this plan's", "another plan's");
+            return Err(KernelError::Argument { what: "saved values", expected, found });
+        }
+        let job = Backward { workspace, input, output, saved, grad_output, grads };
+        workspace.level().dispatch_at(self.width(), job);
         Ok(())
     }
 }
 
 struct Backward<'a> {
-    layout: &'a Layout<'a>,
     workspace: &'a Workspace,
     input: &'a CellInput<'a>,
     output: &'a [f32],
@@ -146,7 +144,7 @@ impl Pass {
         Self::FirstBlocks(0, 2),
     ];
 
-    fn is_idle(self, layout: &Layout<'_>) -> bool {
+    fn is_idle(self, layout: &Layout) -> bool {
         match self {
             Self::Start => false,
             Self::SecondBlocks(from, to) => {
@@ -186,8 +184,9 @@ impl Job for Backward<'_> {
     type Out = ();
 
     fn run<S: Simd>(self, s: S) {
-        let Self { layout, workspace, input, output, mut saved, grad_output, grads } = self;
-        let n = input.n;
+        let Self { workspace, input, output, saved, grad_output, grads } = self;
+        let CellSaved { layout, mut raw, packed, norms, n } = saved;
+        let layout = &layout;
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let mut nodes = workspace.take(n * NODES * layout.plane());
         // Never empty, so that every group has a chunk.
@@ -199,20 +198,20 @@ impl Job for Backward<'_> {
         rayon::join(|| grads.s0.fill(0.0), || grads.s1.fill(0.0));
         let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, layout.grad_plane()));
         for pass in Pass::ALL.into_iter().filter(|pass| !pass.is_idle(layout)) {
-            let forward = Forward { s, layout, input, packed: &saved.packed, norms: &saved.norms };
+            let forward = Forward { s, layout, input, packed: &packed, norms: &norms };
             let reverse =
                 Reverse { forward, output, grad_output, grads: &norm_grads, places, avg_taps: &avg_taps };
             let inputs = [&mut *grads.s0, &mut *grads.s1];
-            run_pass(&reverse, &pool, pass, &mut saved.raw, &mut nodes, inputs, &mut sums, &mut weights);
-            let barrier = Barrier { layout, input, norms: &saved.norms, places, sums: &sums };
+            run_pass(&reverse, &pool, pass, &mut raw, &mut nodes, inputs, &mut sums, &mut weights);
+            let barrier = Barrier { layout, input, norms: &norms, places, sums: &sums };
             barrier.after(pass, &mut norm_grads, &mut mix);
         }
         if let Some(to) = grads.mix {
             to.iter_mut().zip(&mix).for_each(|(to, &value)| *to = value as f32);
         }
         if let Some([gain, bias]) = grads.affine {
-            saved.norms.unpad(&norm_grads.gain, gain);
-            saved.norms.unpad(&norm_grads.bias, bias);
+            norms.unpad(&norm_grads.gain, gain);
+            norms.unpad(&norm_grads.bias, bias);
         }
         layout.unpack_grads(weights.total(), grads.weights);
     }
@@ -220,7 +219,7 @@ impl Job for Backward<'_> {
 
 /// What is computed from batch sums between passes.
 struct Barrier<'a> {
-    layout: &'a Layout<'a>,
+    layout: &'a Layout,
     input: &'a CellInput<'a>,
     norms: &'a Norms,
     places: Sums,
@@ -344,7 +343,7 @@ impl<S: Simd> Reverse<'_, S> {
         }
     }
 
-    fn layout(&self) -> &Layout<'_> {
+    fn layout(&self) -> &Layout {
         self.forward.layout
     }
 

@@ -3,6 +3,8 @@
 //! Forward a norm is `a (y − centre) + b`; backward the gradient of its input is `k g + a (y − centre) + b`, with
 //! one coefficient a channel each, so neither costs a pass of its own.
 
+use rayon::prelude::*;
+
 use crate::blocked::Channels;
 use crate::error::{KernelError, check};
 use crate::pixelwise::{Line, lanes};
@@ -167,18 +169,36 @@ impl Norms {
         Ok(())
     }
 
-    /// Combines the images' `(mean, sum of squared deviations)`; `part(image)` is `[2, padded]`, `area` their
-    /// pixels. Images in order: the result does not depend on threads.
-    pub fn finish<'a>(&mut self, norm: usize, images: usize, area: usize, part: impl Fn(usize) -> &'a [f64]) {
-        let padded = self.channels.padded();
-        for c in 0..padded {
-            let mean = (0..images).map(|image| part(image)[c]).sum::<f64>() / images as f64;
-            let within: f64 = (0..images).map(|image| part(image)[padded + c]).sum();
-            let between: f64 = (0..images).map(|image| (part(image)[c] - mean).powi(2)).sum();
-            self.mean[norm * padded + c] = mean;
-            self.var[norm * padded + c] = (within + between * area as f64) / self.count as f64;
+    /// Combines the images' means and sums of squared deviations, `[images, norms, 2, padded channels]`, of some norms;
+    /// every image has `area` pixels. Images in order: the result does not depend on threads.
+    pub fn finish(&mut self, norms: &[usize], stats: &[f64], images: usize, area: usize) {
+        let combined = |&norm: &usize| (norm, self.combined(norm, stats, images, area));
+        let found: Vec<_> = norms.par_iter().map(combined).collect();
+        for (norm, [mean, var]) in found {
+            let range = self.range(norm);
+            self.mean[range.clone()].copy_from_slice(&mean);
+            self.var[range].copy_from_slice(&var);
+            self.fold(norm);
         }
-        self.fold(norm);
+    }
+
+    /// Mean and variance of a norm's channels.
+    fn combined(&self, norm: usize, stats: &[f64], images: usize, area: usize) -> [Vec<f64>; 2] {
+        let padded = self.channels.padded();
+        let parts = || {
+            stats.chunks_exact(stats.len() / images).map(|image| &image[2 * norm * padded..][..2 * padded])
+        };
+        let mut sums = vec![0f64; 2 * padded];
+        parts().for_each(|part| sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += value));
+        let mean: Vec<f64> = sums[..padded].iter().map(|sum| sum / images as f64).collect();
+        let mut between = vec![0f64; padded];
+        for part in parts() {
+            let deviations = part.iter().zip(&mean).map(|(value, mean)| value - mean);
+            between.iter_mut().zip(deviations).for_each(|(sum, deviation)| *sum += deviation * deviation);
+        }
+        let all = |(within, between): (&f64, f64)| (within + between * area as f64) / self.count as f64;
+        let var = sums[padded..].iter().zip(between).map(all).collect();
+        [mean, var]
     }
 
     fn fold(&mut self, norm: usize) {

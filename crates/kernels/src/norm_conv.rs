@@ -338,7 +338,7 @@ impl Job for Forward<'_> {
         let job = RawJob { workspace, input, packed: &saved.packed };
         let parts = saved.raw.par_chunks_mut(len).zip(stats.par_chunks_mut(2 * padded));
         parts.enumerate().for_each(|(image, (raw, stats))| conv.raw(s, &job, image, raw, Some(stats)));
-        saved.norms.finish(0, n, h * w, |image| &stats[image * 2 * padded..][..2 * padded]);
+        saved.norms.finish(&[0], &stats, n, h * w);
         let pairs = saved.raw.par_chunks(len).zip(output.par_chunks_mut(len));
         pairs.for_each(|(raw, to)| normalise(s, &saved.norms, raw, to, h * w * S::LANES));
         saved

@@ -6,8 +6,8 @@ mod support;
 
 use cdarts_kernels::plan::{CellPlan, Edge, Op};
 use cdarts_kernels::{
-    BatchStats, CellInput, Channels, KernelError, MeanPool, Width, Workspace, blocked_len, from_blocked,
-    global_pool, global_pool_backward, to_blocked,
+    BatchStats, CellGrads, CellInput, Channels, KernelError, MeanPool, Width, Workspace, blocked_len,
+    from_blocked, global_pool, global_pool_backward, to_blocked,
 };
 use proptest::prelude::*;
 use support::Random;
@@ -63,6 +63,23 @@ fn wrong_lengths_name_the_argument() {
     assert_eq!(refusal(&plan, &mix, 1024), length("mixing weights", 112, 111));
     let drop = CellInput { drop: Some(&state[..27]), ..good };
     assert_eq!(refusal(&plan, &drop, 1024), length("drop-path multipliers", 28, 27));
+}
+
+#[test]
+fn what_another_plan_kept_is_refused() {
+    let plan = |channels| CellPlan::search(channels, [4, 4], false).unwrap();
+    let state = vec![0.5; 2 * 8 * 16];
+    let (other, weights) = (plan(3), vec![0.1; plan(4).weights_len()]);
+    let mut output = vec![0.0; 1024];
+    let other_input = input(&other, &state, &weights[..other.weights_len()]);
+    let saved = other.forward(&Workspace::new(), &other_input, &mut output).unwrap();
+    let [mut s0, mut s1, mut grads] = [state.clone(), state.clone(), weights.clone()];
+    let grads = CellGrads { s0: &mut s0, s1: &mut s1, weights: &mut grads, affine: None, mix: None };
+    let own = plan(4);
+    let own_input = input(&own, &state, &weights);
+    let refused = own.backward(&Workspace::new(), &own_input, &output, saved, &output, grads);
+    let (expected, found) = ("this plan's", "another plan's");
+    assert_eq!(refused, Err(KernelError::Argument { what: "saved values", expected, found }));
 }
 
 #[test]

@@ -327,10 +327,7 @@ impl Job for Training<'_> {
             }
             let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
             run_pass(&forward, &pool, node, [&mut saved.raw, &mut saved.inner, output], &mut stats);
-            for norm in norms {
-                let part = |image: usize| &stats[image * per_image + norm * per_norm..][..per_norm];
-                saved.norms.finish(norm, input.n, h * w, part);
-            }
+            saved.norms.finish(&norms, &stats, input.n, h * w);
         }
         saved
     }

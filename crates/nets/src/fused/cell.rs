@@ -100,6 +100,10 @@ pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
     let (n, _) = inputs[0].extent();
     let training = inputs[0].tensor.device().is_autodiff();
     let (channels, [h, w]) = kernel.output();
+    assert!(
+        inputs.iter().all(|input| input.channels.width == channels.width),
+        "one width of blocks a network"
+    );
     if training && n * h * w == 1 {
         return None;
     }
