@@ -9,6 +9,7 @@ mod flat;
 mod layout;
 mod operation;
 mod pool;
+mod readers;
 mod upstream;
 
 use std::cell::Cell;
