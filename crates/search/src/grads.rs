@@ -5,6 +5,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use burn_optim::GradientsParams;
 use cdarts_nets::laps::part;
+use cdarts_nets::params::without_statistics;
 
 /// One gradient a parameter.
 #[derive(Default)]
@@ -42,7 +43,13 @@ pub enum Action<'a> {
 
 impl<M: Module> HasGrads for M {
     fn each(&self, buffer: &mut GradBuffer, action: Action<'_>) {
-        self.visit(&mut Visitor { held: &mut buffer.held, action });
+        // What is stored has a place for statistics too, always empty.
+        let stored = matches!(action, Action::Read(_) | Action::Write(_));
+        let mut visitor = Visitor { held: &mut buffer.held, action };
+        match stored {
+            true => self.visit(&mut visitor),
+            false => without_statistics(|| self.visit(&mut visitor)),
+        }
     }
 }
 
@@ -94,7 +101,7 @@ impl GradBuffer {
 
     /// `module`, its parameters moved by `step` times their gradients.
     pub fn moved<M: Module>(&self, module: M, step: f64) -> M {
-        module.map(&mut Mover { held: &self.held, step })
+        without_statistics(|| module.map(&mut Mover { held: &self.held, step }))
     }
 
     /// The gradients of `module` for an optimiser's step; they stay here too.
