@@ -6,6 +6,7 @@ use burn::tensor::{Gradients, Tensor, TensorData};
 use burn_optim::GradientsParams;
 use cdarts_nets::laps::part;
 use cdarts_nets::params::without_statistics;
+use rayon::prelude::*;
 
 /// One gradient a parameter.
 #[derive(Default)]
@@ -27,8 +28,8 @@ pub enum Action<'a> {
     Clear,
     /// Set its gradient to zero, a missing one too: SGD then still decays and coasts.
     Zero,
-    /// Add its gradient's square to a sum, in double precision.
-    SumSquares(&'a mut f64),
+    /// Copy its gradient to the host in its own precision, where there is one.
+    Hand(&'a mut Vec<TensorData>),
     /// Multiply its gradient.
     Scale(f64),
     /// Add a multiple of another gradient of it.
@@ -59,6 +60,11 @@ impl GradBuffer {
         modules.iter().for_each(|module| module.each(self, Action::Absorb(fresh)));
     }
 
+    /// Forgets all gradients.
+    pub fn clear_all(&mut self) {
+        self.held = GradientsParams::new();
+    }
+
     /// Forgets the gradients of `modules`.
     pub fn clear(&mut self, modules: &[&dyn HasGrads]) {
         modules.iter().for_each(|module| module.each(self, Action::Clear));
@@ -84,9 +90,10 @@ impl GradBuffer {
 
     /// The common norm of the gradients of `modules`.
     pub fn norm(&mut self, modules: &[&dyn HasGrads]) -> f64 {
-        let mut squares = 0.0;
-        modules.iter().for_each(|module| module.each(self, Action::SumSquares(&mut squares)));
-        squares.sqrt()
+        let mut grads = Vec::new();
+        modules.iter().for_each(|module| module.each(self, Action::Hand(&mut grads)));
+        let squares: Vec<f64> = grads.par_iter().map(squares).collect();
+        squares.iter().sum::<f64>().sqrt()
     }
 
     /// Adds `factor` times the gradients of `modules` that `other` holds.
@@ -128,6 +135,14 @@ impl GradBuffer {
 /// Added to the norm before dividing by it, as PyTorch does.
 const NORM_EPSILON: f64 = 1e-6;
 
+/// The sum of a gradient's squares in double precision, in order.
+fn squares(grad: &TensorData) -> f64 {
+    match grad.as_slice::<f32>() {
+        Ok(values) => values.iter().map(|&g| f64::from(g).powi(2)).sum(),
+        Err(_) => grad.iter::<f64>().map(|g| g.powi(2)).sum(),
+    }
+}
+
 struct Mover<'a> {
     held: &'a GradientsParams,
     step: f64,
@@ -164,10 +179,8 @@ impl ModuleVisitor for Visitor<'_, '_> {
             Action::Zero if param.is_require_grad() => {
                 held.register(param.id, param.val().inner().zeros_like());
             }
-            Action::SumSquares(sum) => {
-                if let Some(grad) = held.get::<D>(param.id) {
-                    **sum += grad.into_data().iter::<f64>().map(|g| g.powi(2)).sum::<f64>();
-                }
+            Action::Hand(grads) => {
+                grads.extend(held.get::<D>(param.id).map(Tensor::into_data));
             }
             Action::Scale(factor) => {
                 if let Some(grad) = held.remove::<D>(param.id) {

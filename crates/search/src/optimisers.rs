@@ -73,7 +73,7 @@ impl Optimisers {
     pub fn prepare(owners: &[Owner], nets: &SearchNets, grads: &mut GradBuffer, config: &SearchConfig) {
         part("gradients between steps", || {
             match config.clip_scope {
-                ClipScope::PerOptimiser => grads.clear(&nets.all()),
+                ClipScope::PerOptimiser => grads.clear_all(),
                 ClipScope::AllParameters => {
                     owners.iter().for_each(|&owner| grads.clear(&nets.owned_by(owner)))
                 }
