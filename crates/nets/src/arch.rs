@@ -279,5 +279,9 @@ pub(crate) fn frozen_at<const D: usize>(value: f64, like: &Param<Tensor<D>>) -> 
 
 /// A tensor's values, row by row.
 pub fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
+    let data = tensor.into_data();
+    match data.as_slice::<f32>() {
+        Ok(values) => values.to_vec(),
+        Err(_) => data.iter::<f32>().collect(),
+    }
 }

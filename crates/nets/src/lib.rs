@@ -22,8 +22,10 @@ pub mod norm;
 pub mod ops;
 pub mod output;
 pub mod params;
+mod running;
 pub mod stem;
 pub mod supernet;
+mod switch;
 pub mod weights;
 
 pub use arch::{ArchWeights, CellWeights, Mixing};

@@ -1,10 +1,11 @@
 //! Batch normalisation, with or without its affine part: search networks have none (facts 3.1).
 
-use burn::module::{Module, Param, RunningState};
-use burn::tensor::{Tensor, TensorData, module};
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, module};
 
 use crate::arch::host_values;
 use crate::init::Initialiser;
+use crate::running::Running;
 
 /// Added to the variance before the root, as in PyTorch.
 pub const EPSILON: f64 = 1e-5;
@@ -16,8 +17,8 @@ pub const MOMENTUM: f64 = 0.1;
 pub struct BatchNorm {
     /// Scale and shift, where the normalisation is affine.
     affine: Option<Affine>,
-    running_mean: RunningState<Tensor<1>>,
-    running_variance: RunningState<Tensor<1>>,
+    running_mean: Running,
+    running_variance: Running,
 }
 
 /// Learned scale and shift by channel.
@@ -34,8 +35,8 @@ impl BatchNorm {
             .then(|| Affine { gamma: init.constant([channels], 1.0), beta: init.constant([channels], 0.0) });
         Self {
             affine,
-            running_mean: RunningState::new(Tensor::zeros([channels], init.device())),
-            running_variance: RunningState::new(Tensor::ones([channels], init.device())),
+            running_mean: Running::new(Tensor::zeros([channels], init.device())),
+            running_variance: Running::new(Tensor::ones([channels], init.device())),
         }
     }
 
@@ -69,7 +70,7 @@ impl BatchNorm {
 /// What the fused kernels need of a norm.
 impl BatchNorm {
     pub(crate) fn channels(&self) -> usize {
-        self.running_mean.value().dims()[0]
+        self.running_mean.len()
     }
 
     pub(crate) fn is_affine(&self) -> bool {
@@ -88,26 +89,18 @@ impl BatchNorm {
 
     /// Running mean and variance on the host.
     pub(crate) fn running_values(&self) -> (Vec<f32>, Vec<f32>) {
-        (host_values(self.running_mean.value()), host_values(self.running_variance.value()))
+        (self.running_mean.values(), self.running_variance.values())
     }
 
     /// Counts a batch's mean and unbiased variance into the running statistics.
     pub(crate) fn record(&self, mean: &[f32], variance: &[f32]) {
-        for (running, batch) in [(&self.running_mean, mean), (&self.running_variance, variance)] {
-            // On the host: every operation on an autodiff device leaves a node in its graph, constant or not.
-            let device = running.value().device();
-            let moved = host_values(running.value()).into_iter().zip(batch);
-            let moved: Vec<f32> =
-                moved.map(|(old, new)| old * (1.0 - MOMENTUM) as f32 + new * MOMENTUM as f32).collect();
-            running.update(Tensor::from_data(TensorData::new(moved, [batch.len()]), &device));
-            running.value_sync();
-        }
+        self.running_mean.approach(mean, MOMENTUM);
+        self.running_variance.approach(variance, MOMENTUM);
     }
 }
 
-/// Moves a running statistic towards the batch's, and settles it at once: a record taken now holds it.
-fn update(running: &RunningState<Tensor<1>>, batch: Tensor<1>) {
+/// Moves a running statistic towards the batch's.
+fn update(running: &Running, batch: Tensor<1>) {
     let kept = running.value().mul_scalar(1.0 - MOMENTUM);
-    running.update(kept.add(batch.detach().mul_scalar(MOMENTUM)).detach());
-    running.value_sync();
+    running.set(kept.add(batch.detach().mul_scalar(MOMENTUM)).detach());
 }

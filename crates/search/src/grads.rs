@@ -5,6 +5,8 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Gradients, Tensor, TensorData};
 use burn_optim::GradientsParams;
 use cdarts_nets::laps::part;
+use cdarts_nets::params::without_statistics;
+use rayon::prelude::*;
 
 /// One gradient a parameter.
 #[derive(Default)]
@@ -26,8 +28,8 @@ pub enum Action<'a> {
     Clear,
     /// Set its gradient to zero, a missing one too: SGD then still decays and coasts.
     Zero,
-    /// Add its gradient's square to a sum, in double precision.
-    SumSquares(&'a mut f64),
+    /// Copy its gradient to the host in its own precision, where there is one.
+    Hand(&'a mut Vec<TensorData>),
     /// Multiply its gradient.
     Scale(f64),
     /// Add a multiple of another gradient of it.
@@ -42,7 +44,13 @@ pub enum Action<'a> {
 
 impl<M: Module> HasGrads for M {
     fn each(&self, buffer: &mut GradBuffer, action: Action<'_>) {
-        self.visit(&mut Visitor { held: &mut buffer.held, action });
+        // What is stored has a place for statistics too, always empty.
+        let stored = matches!(action, Action::Read(_) | Action::Write(_));
+        let mut visitor = Visitor { held: &mut buffer.held, action };
+        match stored {
+            true => self.visit(&mut visitor),
+            false => without_statistics(|| self.visit(&mut visitor)),
+        }
     }
 }
 
@@ -50,6 +58,11 @@ impl GradBuffer {
     /// Takes the gradients of `modules` out of `fresh` and adds them to those held.
     pub fn absorb(&mut self, fresh: &mut Gradients, modules: &[&dyn HasGrads]) {
         modules.iter().for_each(|module| module.each(self, Action::Absorb(fresh)));
+    }
+
+    /// Forgets all gradients.
+    pub fn clear_all(&mut self) {
+        self.held = GradientsParams::new();
     }
 
     /// Forgets the gradients of `modules`.
@@ -77,9 +90,10 @@ impl GradBuffer {
 
     /// The common norm of the gradients of `modules`.
     pub fn norm(&mut self, modules: &[&dyn HasGrads]) -> f64 {
-        let mut squares = 0.0;
-        modules.iter().for_each(|module| module.each(self, Action::SumSquares(&mut squares)));
-        squares.sqrt()
+        let mut grads = Vec::new();
+        modules.iter().for_each(|module| module.each(self, Action::Hand(&mut grads)));
+        let squares: Vec<f64> = grads.par_iter().map(squares).collect();
+        squares.iter().sum::<f64>().sqrt()
     }
 
     /// Adds `factor` times the gradients of `modules` that `other` holds.
@@ -94,7 +108,7 @@ impl GradBuffer {
 
     /// `module`, its parameters moved by `step` times their gradients.
     pub fn moved<M: Module>(&self, module: M, step: f64) -> M {
-        module.map(&mut Mover { held: &self.held, step })
+        without_statistics(|| module.map(&mut Mover { held: &self.held, step }))
     }
 
     /// The gradients of `module` for an optimiser's step; they stay here too.
@@ -120,6 +134,14 @@ impl GradBuffer {
 
 /// Added to the norm before dividing by it, as PyTorch does.
 const NORM_EPSILON: f64 = 1e-6;
+
+/// The sum of a gradient's squares in double precision, in order.
+fn squares(grad: &TensorData) -> f64 {
+    match grad.as_slice::<f32>() {
+        Ok(values) => values.iter().map(|&g| f64::from(g).powi(2)).sum(),
+        Err(_) => grad.iter::<f64>().map(|g| g.powi(2)).sum(),
+    }
+}
 
 struct Mover<'a> {
     held: &'a GradientsParams,
@@ -157,10 +179,8 @@ impl ModuleVisitor for Visitor<'_, '_> {
             Action::Zero if param.is_require_grad() => {
                 held.register(param.id, param.val().inner().zeros_like());
             }
-            Action::SumSquares(sum) => {
-                if let Some(grad) = held.get::<D>(param.id) {
-                    **sum += grad.into_data().iter::<f64>().map(|g| g.powi(2)).sum::<f64>();
-                }
+            Action::Hand(grads) => {
+                grads.extend(held.get::<D>(param.id).map(Tensor::into_data));
             }
             Action::Scale(factor) => {
                 if let Some(grad) = held.remove::<D>(param.id) {

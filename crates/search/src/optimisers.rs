@@ -9,6 +9,7 @@ use burn_optim::decay::WeightDecayConfig;
 use burn_optim::momentum::MomentumConfig;
 use burn_optim::{AdamConfig, ModuleOptimizer, SgdConfig};
 use cdarts_nets::laps::part;
+use cdarts_nets::params::without_statistics;
 
 use crate::config::{ClipScope, SearchConfig};
 use crate::grads::GradBuffer;
@@ -72,7 +73,7 @@ impl Optimisers {
     pub fn prepare(owners: &[Owner], nets: &SearchNets, grads: &mut GradBuffer, config: &SearchConfig) {
         part("gradients between steps", || {
             match config.clip_scope {
-                ClipScope::PerOptimiser => grads.clear(&nets.all()),
+                ClipScope::PerOptimiser => grads.clear_all(),
                 ClipScope::AllParameters => {
                     owners.iter().for_each(|&owner| grads.clear(&nets.owned_by(owner)))
                 }
@@ -121,5 +122,7 @@ impl Update for Step<'_> {
 
 /// One step on a module; parameters without a gradient stay.
 pub fn step<M: Module>(optimiser: &mut ModuleOptimizer, lr: f64, module: &mut M, grads: &mut GradBuffer) {
-    part("optimisers", || *module = optimiser.step(lr, module.clone(), grads.of(module)));
+    part("optimisers", || {
+        without_statistics(|| *module = optimiser.step(lr, module.clone(), grads.of(module)));
+    });
 }

@@ -77,7 +77,7 @@ pub(crate) fn norm_conv(
                 weights: weights.values(),
                 affine: affine.then(|| Affine { gain: gain.values(), bias: bias.values() }),
             };
-            let mut grad_x = wanted[0].then(|| vec![0.0; x.values().len()]);
+            let mut grad_x = wanted[0].then(|| WORKSPACE.take(x.values().len()));
             let mut grad_weights = wanted[1].then(|| vec![0.0; weights.values().len()]);
             let mut grad_gain = vec![0.0; gain.values().len()];
             let mut grad_bias = vec![0.0; bias.values().len()];
@@ -87,7 +87,8 @@ pub(crate) fn norm_conv(
                 affine: affine.then_some([&mut grad_gain[..], &mut grad_bias[..]]),
             };
             sound(conv.backward(&WORKSPACE, &input, saved, grad, grads));
-            [grad_x, grad_weights, Some(grad_gain), Some(grad_bias)].map(|grad| grad.map(Into::into))
+            let [weights, gain, bias] = [grad_weights, Some(grad_gain), Some(grad_bias)];
+            [grad_x.map(Into::into), weights.map(Into::into), gain.map(Into::into), bias.map(Into::into)]
         };
         Forward { output: output.into(), keeps_output: false, back: Box::new(back) }
     });

@@ -9,6 +9,7 @@ mod flat;
 mod layout;
 mod operation;
 mod pool;
+mod readers;
 mod upstream;
 
 use std::cell::Cell;
@@ -24,6 +25,8 @@ pub(crate) use layout::pooled;
 pub(crate) use pool::{mean_pool, relu_global_pool};
 pub(crate) use upstream::upstream;
 
+use crate::switch;
+
 /// Buffers of all networks: they are used one after the other, and fresh memory costs more than arithmetic.
 static WORKSPACE: LazyLock<Workspace> = LazyLock::new(Workspace::new);
 
@@ -34,14 +37,7 @@ thread_local! {
 /// Runs `action` with networks on burn's own operations on the CPU too, as on every other device: what the kernels
 /// are compared with.
 pub fn on_stock_operations<T>(action: impl FnOnce() -> T) -> T {
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            STOCK.set(self.0);
-        }
-    }
-    let _restore = Restore(STOCK.replace(true));
-    action()
+    switch::on(&STOCK, action)
 }
 
 /// An activation between two parts of a network.

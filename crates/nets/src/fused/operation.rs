@@ -13,6 +13,7 @@ use burn::backend::{Autodiff, Flex};
 use burn::tensor::{AllocationProperty, Bytes, DType, Shape, Tensor, TensorData};
 use cdarts_kernels::Buffer;
 
+use super::readers;
 use crate::laps;
 
 /// The CPU backend with its graph.
@@ -179,11 +180,20 @@ impl<const N: usize> Backward<Flex, N> for SliceOperation {
             grad: grad.as_slice::<f32>().unwrap_or_default(),
             wanted: ops.parents.each_ref().map(Option::is_some),
         };
-        let found = laps::way_back(ops.state.part, || back(way));
-        for ((parent, shape), values) in ops.parents.into_iter().zip(ops.state.shapes).zip(found) {
-            if let (Some(parent), Some(values)) = (parent, values) {
+        readers::done(ops.node.id);
+        laps::way_back(ops.state.part, || {
+            for ((parent, shape), values) in ops.parents.into_iter().zip(ops.state.shapes).zip(back(way)) {
+                let (Some(parent), Some(mut values)) = (parent, values) else { continue };
+                // Of a leaf, burn keeps what it gives out.
+                let leaf = parent.parents.is_empty();
+                if let (Values::Pooled(values), false) = (&mut values, leaf)
+                    && readers::again(parent.id)
+                {
+                    let others = grads.consume::<Flex>(&parent).to_contiguous();
+                    readers::add(values, others.as_slice::<f32>().unwrap_or_default());
+                }
                 grads.register::<Flex>(parent.id, values.tensor(shape));
             }
-        }
+        });
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn mean_pool(x: Blocked, window: [usize; 2], stride: [usize; 2], relu
         let read_back = if relu { x } else { Host::empty() };
         let back = move |Way { grad, wanted: [wanted], .. }: Way<'_, 1>| {
             [wanted.then(|| {
-                let mut grad_x = vec![0.0; len];
+                let mut grad_x = WORKSPACE.take(len);
                 sound(pool.backward(&WORKSPACE, n, read_back.values(), grad, &mut grad_x));
                 grad_x.into()
             })]
