@@ -86,7 +86,9 @@ impl Product {
     #[inline(always)]
     unsafe fn pair<S: Simd>(&self, o: usize) {
         // SAFETY: tiles stay inside the row.
-        unsafe { tiles!(self, pair_tile, o, 16 if S::WIDE, 8 if S::WIDE, 4 if true) }
+        unsafe {
+            tiles!(self, pair_tile, o, 16 if S::WIDE && S::PAIR_REGISTERS == 1, 8 if S::WIDE, 4 if true)
+        }
     }
 
     #[inline(always)]
