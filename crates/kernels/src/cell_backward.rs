@@ -13,7 +13,7 @@ use crate::cell::{BackScratch, CellInput, CellSaved, Forward, Layout, Scratch, S
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
 use crate::norm::{NormGrads, Norms};
-use crate::pixelwise::{Lanes, Term, add_weighted, add_where_positive, dots, relu_norm_back, weighted_sum};
+use crate::pixelwise::{Base, Lanes, Term, add_weighted, dots, relu_norm_back, weighted_sum, where_positive};
 use crate::plan::{CellPlan, NODES, Op, Path};
 use crate::pool::{avg_shares, max_pool_back, pools};
 use crate::scratch::ScratchPool;
@@ -120,7 +120,7 @@ impl Sums {
 
 #[derive(Debug, Clone, Copy)]
 enum Pass {
-    /// Copies the output's gradient to the nodes; batch sums of the last node.
+    /// The last node's gradient is that of the output; its batch sums.
     Start,
     /// Second blocks of the separable convolutions that leave these states.
     SecondBlocks(usize, usize),
@@ -195,7 +195,6 @@ impl Job for Backward<'_> {
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
-        rayon::join(|| grads.s0.fill(0.0), || grads.s1.fill(0.0));
         let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, layout.grad_plane()));
         for pass in Pass::ALL.into_iter().filter(|pass| !pass.is_idle(layout)) {
             let forward = Forward { s, layout, input, packed: &packed, norms: &norms };
@@ -324,8 +323,10 @@ impl<S: Simd> Reverse<'_, S> {
     fn image(&self, pass: Pass, scratch: &mut Scratch, image: &mut Image<'_>) {
         match pass {
             Pass::Start => {
-                let len = image.nodes.len();
-                image.nodes.copy_from_slice(&self.grad_output[image.index * len..][..len]);
+                let last = (NODES - 1) * self.layout().plane();
+                if let Some(outer) = self.outer_grad(NODES + 1, image.index) {
+                    image.nodes[last..].copy_from_slice(outer);
+                }
                 self.batch_sums(NODES - 1, image);
             }
             Pass::SecondBlocks(from, to) => {
@@ -406,7 +407,7 @@ impl<S: Simd> Reverse<'_, S> {
         }
     }
 
-    /// First blocks of all convolutions that leave `state`, down to the state's gradient.
+    /// First blocks of all convolutions that leave `state`, down to the state's gradient, which begins here.
     fn first_blocks(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
         let Forward { s, norms, .. } = self.forward;
         let len = self.layout().plane();
@@ -434,10 +435,23 @@ impl<S: Simd> Reverse<'_, S> {
             conv.block.backward_input(s, packed, back.planes, begun, &mut relu_grad[..x.len()]);
             begun = true;
         }
-        if begun {
-            let g = &scratch.relu_grad[..x.len()];
-            add_where_positive(s, x, g, grads_of(image.nodes, &mut image.inputs, state, len).0);
+        let to = &mut *grads_of(image.nodes, &mut image.inputs, state, len).0;
+        let outer = self.outer_grad(state, image.index);
+        match outer {
+            _ if begun => {
+                let base = outer.map_or(Base::Zero, Base::Other);
+                where_positive(s, x, &scratch.relu_grad[..x.len()], base, to);
+            }
+            Some(outer) => to.copy_from_slice(outer),
+            None => to.fill(0.0),
         }
+    }
+
+    /// What the gradient of a state begins with: a node's part of the output's gradient.
+    fn outer_grad(&self, state: usize, image: usize) -> Option<&[f32]> {
+        let len = self.layout().plane();
+        let node = state.checked_sub(2)?;
+        Some(&self.grad_output[(image * NODES + node) * len..][..len])
     }
 
     fn state(&self, state: usize, image: usize) -> &[f32] {

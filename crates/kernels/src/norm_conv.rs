@@ -11,7 +11,7 @@ use crate::direct::Direct;
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::GroupSums;
 use crate::norm::{Affine, BatchStats, NormGrads, Norms, RunningStats};
-use crate::pixelwise::{Scale, add_where_positive, dot};
+use crate::pixelwise::{Base, Scale, dot, where_positive};
 use crate::simd::{Job, Simd};
 use crate::workspace::{Buffer, Workspace};
 
@@ -508,8 +508,7 @@ impl<S: Simd> Back<'_, S> {
                 let len = self.conv.input_image();
                 let mut relu_grad = self.workspace.take(len);
                 back(Some(&mut relu_grad));
-                to.fill(0.0);
-                add_where_positive(self.s, &self.input.x[image * len..][..len], &relu_grad, to);
+                where_positive(self.s, &self.input.x[image * len..][..len], &relu_grad, Base::Zero, to);
             }
             x => back(x),
         }
@@ -522,12 +521,11 @@ impl<S: Simd> Back<'_, S> {
         }
         let len = self.conv.input_image();
         let x = &self.input.x[image * len..][..len];
-        to.fill(0.0);
         if block.is_pointwise() && block.grad_plane.border == 0 {
-            return add_where_positive(self.s, x, planes, to);
+            return where_positive(self.s, x, planes, Base::Zero, to);
         }
         let mut relu_grad = self.workspace.take(len);
         block.backward_input(self.s, self.packed, planes, false, &mut relu_grad);
-        add_where_positive(self.s, x, &relu_grad, to);
+        where_positive(self.s, x, &relu_grad, Base::Zero, to);
     }
 }

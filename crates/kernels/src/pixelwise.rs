@@ -501,19 +501,33 @@ impl Kernel for Scale<'_> {
     }
 }
 
-/// `to += x > 0 ? g : 0`: the gradient through a ReLU.
-pub(crate) fn add_where_positive<S: Simd>(s: S, x: &[f32], g: &[f32], to: &mut [f32]) {
-    pixels::<S>(&[x.len(), g.len(), to.len()]);
-    s.call(AddPositive { x, g, to });
+/// What a gradient through a ReLU is added to.
+#[derive(Clone, Copy)]
+pub(crate) enum Base<'a> {
+    /// Nothing: it is written.
+    Zero,
+    /// What is there.
+    Own,
+    Other(&'a [f32]),
 }
 
-struct AddPositive<'a> {
+/// `to = base + (x > 0 ? g : 0)`: the gradient through a ReLU.
+pub(crate) fn where_positive<S: Simd>(s: S, x: &[f32], g: &[f32], base: Base<'_>, to: &mut [f32]) {
+    pixels::<S>(&[x.len(), g.len(), to.len()]);
+    if let Base::Other(base) = base {
+        pixels::<S>(&[base.len(), to.len()]);
+    }
+    s.call(Positive { x, g, base, to });
+}
+
+struct Positive<'a> {
     x: &'a [f32],
     g: &'a [f32],
+    base: Base<'a>,
     to: &'a mut [f32],
 }
 
-impl Kernel for AddPositive<'_> {
+impl Kernel for Positive<'_> {
     type Out = ();
 
     #[inline(always)]
@@ -521,10 +535,16 @@ impl Kernel for AddPositive<'_> {
         // SAFETY: the wrapper checked that all have the same pixels.
         unsafe {
             let (x, g, to) = (self.x.as_ptr(), self.g.as_ptr(), self.to.as_mut_ptr());
+            let base = match self.base {
+                Base::Zero => None,
+                Base::Own => Some(to.cast_const()),
+                Base::Other(base) => Some(base.as_ptr()),
+            };
             let zero = S::splat(0.0);
             each_pixel!(self.x.len() / S::LANES, i => {
                 let passed = S::select_gt(S::load(x.add(i)), zero, S::load(g.add(i)), zero);
-                S::store(to.add(i), S::add(S::load(to.add(i)), passed));
+                let sum = if let Some(base) = base { S::add(S::load(base.add(i)), passed) } else { passed };
+                S::store(to.add(i), sum);
             });
         }
     }

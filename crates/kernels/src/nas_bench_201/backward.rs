@@ -14,7 +14,7 @@ use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
 use crate::norm::{NormGrads, Norms};
 use crate::pixelwise::{
-    Lanes, Line, PairedNormGrad, Scale, Term, add_where_positive, dots, lanes, weighted_sum,
+    Base, Lanes, Line, PairedNormGrad, Scale, Term, dots, lanes, weighted_sum, where_positive,
 };
 use crate::pool::BoxSum;
 use crate::scratch::ScratchPool;
@@ -265,7 +265,7 @@ impl<S: Simd> Reverse<'_, S> {
             0 => &mut *image.x,
             _ => &mut image.inner[(state - 1) * layout.plane()..][..layout.plane()],
         };
-        add_where_positive(s, x, &scratch.relu_grad, to);
+        where_positive(s, x, &scratch.relu_grad, Base::Own, to);
     }
 
     /// Convolutions computed read by read: adds to the weights' gradients, writes that of the activated planes.
