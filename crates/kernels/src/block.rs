@@ -374,7 +374,7 @@ impl Block {
         self.packed.len
     }
 
-    /// Floats of the packed gradients: depthwise `[blocks, taps, 8]`, then `[out, sources * 8]` of every part.
+    /// Floats of the packed gradients: depthwise `[blocks, taps, b]`, then `[out, sources * b]` of every part.
     pub fn packed_grad_len(&self) -> usize {
         let packed = self.packed;
         self.packed_depthwise_grad() + packed.len - packed.backward
@@ -752,7 +752,7 @@ impl Block {
     }
 
     /// After [`Block::backward_weights`]: the gradient of the activated input, written or added to `to`
-    /// (`[blocks, h, w, 8]`).
+    /// (`[blocks, h, w, b]`).
     pub fn backward_input<S: Simd>(
         &self,
         s: S,

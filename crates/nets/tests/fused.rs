@@ -85,6 +85,8 @@ fn search_networks_agree() {
     for (stem, image, channels, cells) in [
         (StemKind::Cifar, [8, 8], 8, vec![1, 1]),
         (StemKind::Cifar, [9, 13], 5, vec![2, 1]),
+        // Wide enough for blocks of sixteen channels, where the processor has such vectors.
+        (StemKind::Cifar, [8, 10], 12, vec![1, 1]),
         (StemKind::Imagenet, [64, 64], 4, vec![1, 1]),
     ] {
         let plan = plan(stem, image, channels, &cells);
@@ -122,8 +124,8 @@ fn drawn() -> Genotype {
 #[test]
 fn evaluation_networks_agree_with_drop_path_in_training_and_in_inference() {
     for name in ["cdarts-cifar", "darts-v1", "pcdarts-imagenet", "cdarts-2019-cifar", "drawn"] {
-        for affine in [false, true] {
-            let plan = plan(StemKind::Cifar, [8, 10], 6, &[2, 1]);
+        for (affine, channels) in [(false, 6), (true, 6), (true, 12)] {
+            let plan = plan(StemKind::Cifar, [8, 10], channels, &[2, 1]);
             let init = Initialiser::new(4, &Device::flex().autodiff());
             let stem = Stem::of(&plan, &mut init.at(0));
             let genotype = published(name).unwrap_or_else(drawn);
@@ -165,10 +167,13 @@ fn one_value_norms_fall_back() {
 #[test]
 fn distillation_heads_agree_trained_and_frozen() {
     // Inner stages of 16 and 8 pixels as published, of 5 and 7, and of one row, where the second kernel is not square.
-    for (image, cells, n) in
-        [([32, 32], vec![1, 1, 1], 2), ([9, 13], vec![1, 1], 5), ([8, 24], vec![1, 1, 1, 1], 4)]
-    {
-        let plan = plan(StemKind::Cifar, image, 3, &cells);
+    for (image, channels, cells, n) in [
+        ([32, 32], 3, vec![1, 1, 1], 2),
+        ([9, 13], 3, vec![1, 1], 5),
+        ([8, 24], 3, vec![1, 1, 1, 1], 4),
+        ([16, 16], 10, vec![1, 1], 3),
+    ] {
+        let plan = plan(StemKind::Cifar, image, channels, &cells);
         let init = Initialiser::new(5, &Device::flex().autodiff());
         let stem = Stem::of(&plan, &mut init.at(0));
         let net = Supernet::new(&plan, &init.at(1));
