@@ -317,6 +317,7 @@ impl WeightGrad<'_> {
     /// Adds into `to` (`[k * k, b]`).
     pub fn add_to<S: Simd>(&self, s: S, to: &mut [f32]) {
         let Self { g_plane, x_plane, stride, padding, dilation, kernel, .. } = *self;
+        assert!(g_plane.lanes == S::LANES && x_plane.lanes == S::LANES);
         assert!(g_plane.len() <= self.g.len() && x_plane.len() <= self.x.len() && padding <= x_plane.border);
         assert!(to.len() >= kernel * kernel * S::LANES);
         let reach = |o: usize, size: usize| (o - 1) * stride + (kernel - 1) * dilation < size + 2 * padding;

@@ -192,7 +192,7 @@ pub(crate) fn avg_shares<S: Simd>(
     plane: Padded,
     to: &mut [f32],
 ) {
-    assert!(plane.h == pooled(h, stride) && plane.w == pooled(w, stride));
+    assert!(plane.h == pooled(h, stride) && plane.w == pooled(w, stride) && plane.lanes == S::LANES);
     assert!(g.len() == plane.h * plane.w * S::LANES && to.len() >= plane.len());
     s.call(Shares { g, h, w, stride, plane, to });
 }
