@@ -6,7 +6,7 @@
 
 use crate::error::{KernelError, check};
 
-/// Channels in a block of the narrow width, which dense 3×3 convolutions and NAS-Bench-201's cells have.
+/// Channels in a block of the narrow width, the only one that convolutions in place and NAS-Bench-201's cells know.
 pub(crate) const LANES: usize = Width::Eight.lanes();
 
 /// Most channels in a block.

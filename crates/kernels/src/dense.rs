@@ -111,6 +111,7 @@ pub(crate) struct Product<'a> {
 impl Product<'_> {
     /// Writes all outputs.
     pub fn store<S: Simd>(&self, s: S, y: &mut [f32]) {
+        assert_eq!(S::LANES, LANES, "dense products know blocks of one width");
         if self.walk.is_empty(self.reads) {
             return;
         }
@@ -251,6 +252,7 @@ pub(crate) struct WeightGrad<'a> {
 impl WeightGrad<'_> {
     /// Adds into `to`.
     pub fn add_to<S: Simd>(&self, s: S, to: &mut [f32]) {
+        assert_eq!(S::LANES, LANES, "dense products know blocks of one width");
         if self.walk.is_empty(self.reads) || self.pairs == 0 {
             return;
         }

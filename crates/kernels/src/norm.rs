@@ -146,6 +146,11 @@ impl Norms {
         Ok(new)
     }
 
+    /// Channels of each norm.
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
     /// Calls `f(self, padded position, real position)` for every real channel of every norm.
     fn for_real(&mut self, mut f: impl FnMut(&mut Self, usize, usize)) {
         let (padded, real) = (self.channels.padded(), self.channels.real());

@@ -237,6 +237,10 @@ impl NormConv {
     ) -> Result<(), KernelError> {
         self.check_input(input)?;
         check("saved batch", input.n, saved.n)?;
+        if saved.norms.channels() != self.block.to {
+            let (expected, found) = ("this plan's", "another plan's");
+            return Err(KernelError::Argument { what: "saved values", expected, found });
+        }
         check("saved values", self.output_len(input.n), saved.raw.len())?;
         check("saved weights", self.packed_len(), saved.packed.len())?;
         check("gradient of the output", self.output_len(input.n), grad_output.len())?;

@@ -444,6 +444,7 @@ impl Tiling {
 
     /// `Bᵀ d B` of a strip's windows, `[points, blocks, tiles, 8]`.
     fn windows<S: Simd>(self, s: S, row: usize, x: Planes<'_>, to: &mut [f32]) {
+        assert_eq!(S::LANES, LANES, "tiles know blocks of one width");
         x.check(self.size());
         assert!(row + self.strip <= self.rows && self.strip_len(x.blocks.len()) <= to.len());
         let to = to.as_mut_ptr();
@@ -455,6 +456,7 @@ impl Tiling {
 
     /// `A y Aᵀ` of a strip's tiles, `[points, pairs, tiles, 16]`.
     fn grads<S: Simd>(self, s: S, row: usize, y: Planes<'_>, to: &mut [f32]) {
+        assert_eq!(S::LANES, LANES, "tiles know blocks of one width");
         y.check(self.size());
         let blocks = y.blocks.len().next_multiple_of(2);
         assert!(row + self.strip <= self.rows && self.strip_len(blocks) <= to.len());
@@ -467,6 +469,7 @@ impl Tiling {
 
     /// `Aᵀ m A` of a strip's products, `[points, 2, tiles, 8]`.
     fn outputs<S: Simd>(self, s: S, row: usize, products: &[f32], to: Outputs<'_>) {
+        assert_eq!(S::LANES, LANES, "tiles know blocks of one width");
         let area = self.size().iter().product::<usize>() * LANES;
         assert!(to.blocks.len() <= 2 && to.blocks.iter().all(|block| block + area <= to.data.len()));
         assert!(row + self.strip <= self.rows && self.strip_len(2) <= products.len());

@@ -160,6 +160,30 @@ impl Case {
 }
 
 #[test]
+fn what_the_other_width_kept_is_refused() {
+    // Sixteen channels take as many floats in either width, so lengths tell nothing.
+    let case = Case::new(
+        Kind::Dense { kernel: 1, stride: 1, padding: 0, relu: true },
+        Channels::new(16),
+        16,
+        [4, 4],
+        2,
+        false,
+        1,
+    );
+    let other = case.in_blocks_of(Width::Sixteen);
+    let workspace = Workspace::new();
+    let x = blocked(2, case.from, case.size, &case.x);
+    let input = NormConvInput { n: 2, x: &x, weights: &case.weights, affine: None };
+    let mut output = vec![0.0; x.len()];
+    let saved = other.conv.forward(&workspace, &input, &mut output).unwrap();
+    let grads = NormConvGrads { x: None, weights: None, affine: None };
+    let refused = case.conv.backward(&workspace, &input, saved, &output, grads);
+    let (expected, found) = ("this plan's", "another plan's");
+    assert_eq!(refused, Err(KernelError::Argument { what: "saved values", expected, found }));
+}
+
+#[test]
 fn the_usual_convolutions_match_the_reference() {
     let nodes = Channels::grouped(4, 12);
     let dense = |kernel, stride, padding, relu| Kind::Dense { kernel, stride, padding, relu };

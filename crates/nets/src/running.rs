@@ -105,7 +105,9 @@ impl Running {
 impl Module for Running {
     fn visit<V: ModuleVisitor>(&self, visitor: &mut V) {
         if !HIDDEN.get() {
-            visitor.visit_float(self.held().settled());
+            // A copy, so that the visitor may look at the statistic itself.
+            let param = self.held().settled().clone();
+            visitor.visit_float(&param);
         }
     }
 

@@ -109,10 +109,10 @@ impl Blocked {
     }
 }
 
-/// Both states where both are in the kernels' layout; otherwise both in the plain one.
+/// Both states where both are in the kernels' layout, in blocks of one width; otherwise both in the plain one.
 pub(crate) fn both(a: State, b: State) -> Result<[Blocked; 2], [Tensor<4>; 2]> {
     match (a, b) {
-        (State::Blocked(a), State::Blocked(b)) => Ok([a, b]),
+        (State::Blocked(a), State::Blocked(b)) if a.channels.width == b.channels.width => Ok([a, b]),
         (a, b) => Err([a.plain(), b.plain()]),
     }
 }
