@@ -611,7 +611,7 @@ impl Block {
     ) {
         stats.fill(0.0);
         let (chunk, pivots) = chunk.split_at_mut(self.grad_len());
-        self.each_chunk(s, packed, x, [gathered, chunk], |row, _, y| {
+        self.each_chunk(s, packed, x, [gathered, chunk], |row, y| {
             if row == 0 {
                 let firsts = y.chunks_exact(y.len() / self.to.blocks()).map(|y| &y[..S::LANES]);
                 pivots
@@ -637,7 +637,7 @@ impl Block {
         (norms, norm): (&Norms, usize),
         (plane, to): (Padded, &mut [f32]),
     ) {
-        self.each_chunk(s, packed, x, [gathered, chunk], |row, _, y| {
+        self.each_chunk(s, packed, x, [gathered, chunk], |row, y| {
             for (block, x) in y.chunks_exact(y.len() / self.to.blocks()).enumerate() {
                 let to = &mut to[block * plane.len()..][..plane.len()][plane.origin() + row * plane.row()..];
                 let line = norms.line(norm, block);
@@ -646,14 +646,14 @@ impl Block {
         });
     }
 
-    /// Calls `each(first row, rows, [blocks, pixels, b])` with every chunk of the raw output.
+    /// Calls `each(first row, [blocks, pixels, b])` with every chunk of the raw output.
     fn each_chunk<S: Simd>(
         &self,
         s: S,
         packed: &[f32],
         x: &[f32],
         [gathered, chunk]: [&mut [f32]; 2],
-        mut each: impl FnMut(usize, usize, &[f32]),
+        mut each: impl FnMut(usize, &[f32]),
     ) {
         let at = self.packed;
         for (row, rows) in self.chunks() {
@@ -661,7 +661,7 @@ impl Block {
             let from = self.chunk(s, &packed[at.depthwise..at.forward], x, (row, rows), gathered);
             let w = &packed[at.forward..at.backward];
             self.multiply(s, w, from, (&mut *chunk, n * S::LANES), n);
-            each(row, rows, &chunk[..self.to.blocks() * n * S::LANES]);
+            each(row, &chunk[..self.to.blocks() * n * S::LANES]);
         }
     }
 
@@ -776,8 +776,8 @@ impl Block {
     }
 }
 
-/// An image's means and sums of squared deviations, `[2, padded channels]`, of planes of `pixels`. Stretches as long as
-/// a chunk of [`Block::forward`] keep the rounding of a few dozen additions.
+/// An image's means and sums of squared deviations, `[2, padded channels]`, of planes of `pixels`. Stretches of 64
+/// pixels keep the rounding of a few dozen additions.
 pub(crate) fn channel_moments<S: Simd>(s: S, y: &[f32], pixels: usize, stats: &mut [f64]) {
     let stretch = 64 * S::LANES;
     stats.fill(0.0);

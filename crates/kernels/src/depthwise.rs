@@ -274,6 +274,7 @@ macro_rules! slide {
 impl<const STRIDE: usize, const COLUMNS: usize, const DILATION: usize> Slide<'_, STRIDE, COLUMNS, DILATION> {
     #[inline(always)]
     unsafe fn tile<S: Simd, const T: usize>(&self, row: usize, i: usize) {
+        const { assert!((T - 1) * STRIDE + (COLUMNS - 1) * DILATION < 39, "`slide!` lists every pixel") };
         let Walk { x, taps, w, y, rows } = self.0;
         // SAFETY: the caller keeps `row` and `i + T` inside the checked rows.
         unsafe {

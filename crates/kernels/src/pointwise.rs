@@ -87,7 +87,7 @@ impl Product {
     unsafe fn pair<S: Simd>(&self, o: usize) {
         // SAFETY: tiles stay inside the row.
         unsafe {
-            tiles!(self, pair_tile, o, 16 if S::WIDE && S::PAIR_REGISTERS == 1, 8 if S::WIDE, 4 if true)
+            tiles!(self, pair_tile, o, 16 if S::WIDE && S::PAIR_IS_ONE_REGISTER, 8 if S::WIDE, 4 if true)
         }
     }
 

@@ -157,8 +157,8 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 
     /// Two vectors side by side: one register where vectors of eight lanes are half of one.
     type Pair: Copy;
-    /// Registers of a pair, where a vector is one.
-    const PAIR_REGISTERS: usize;
+    /// Whether a pair fits into one register.
+    const PAIR_IS_ONE_REGISTER: bool;
     unsafe fn load_pair(from: *const f32) -> Self::Pair;
     unsafe fn store_pair(to: *mut f32, pair: Self::Pair);
     unsafe fn splat_pair(value: f32) -> Self::Pair;
@@ -172,7 +172,7 @@ pub(crate) trait Simd: Copy + Send + Sync + 'static {
 macro_rules! pair_of_vectors {
     () => {
         type Pair = [Self::V; 2];
-        const PAIR_REGISTERS: usize = 2;
+        const PAIR_IS_ONE_REGISTER: bool = false;
 
         #[inline(always)]
         unsafe fn load_pair(from: *const f32) -> Self::Pair {
@@ -474,7 +474,7 @@ mod x86 {
     });
     impl_simd!(Avx512, "avx2,fma,avx512f,avx512vl", true, {
         type Pair = __m512;
-        const PAIR_REGISTERS: usize = 1;
+        const PAIR_IS_ONE_REGISTER: bool = true;
 
         #[inline(always)]
         unsafe fn load_pair(from: *const f32) -> __m512 {
