@@ -24,7 +24,7 @@ pub(crate) struct Weighting<'a> {
 /// Lengths of the gradients that the caller has room for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct GradLengths {
-    pub weights: usize,
+    pub weights: Option<usize>,
     pub mix: Option<usize>,
     pub affine: Option<[usize; 2]>,
 }
@@ -52,7 +52,9 @@ impl Lengths {
 
     /// Checks where the way back puts its gradients.
     pub fn check_grads(&self, found: GradLengths) -> Result<(), KernelError> {
-        check("gradient of weights", self.weights, found.weights)?;
+        if let Some(weights) = found.weights {
+            check("gradient of weights", self.weights, weights)?;
+        }
         if let Some(mix) = found.mix {
             check("gradient of mixing weights", self.paths, mix)?;
         }

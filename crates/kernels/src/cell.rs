@@ -297,7 +297,7 @@ impl Scratch {
     /// Everything a block's way back needs, from a padded input.
     pub fn for_back(&mut self, source: Source) -> BackScratch<'_> {
         BackScratch {
-            padded: &self.padded[source.index()],
+            padded: &mut self.padded[source.index()],
             middle: &self.middle,
             block: BlockScratch {
                 gathered: &mut self.gathered,
@@ -312,7 +312,7 @@ impl Scratch {
 
 /// A task's buffers on the way back through one block.
 pub(crate) struct BackScratch<'a> {
-    pub padded: &'a [f32],
+    pub padded: &'a mut [f32],
     pub middle: &'a [f32],
     pub block: BlockScratch<'a>,
     /// Room for an activated state's gradient.
@@ -515,14 +515,13 @@ impl<S: Simd> Forward<'_, S> {
     }
 
     /// The normalised, activated output of a separable convolution's first block, padded. Where it was not kept it is
-    /// made again from the activated state, and if `stays`, left in [`Scratch::middle`] as it was before its norm.
-    pub fn activate_middle(
+    /// made again from the activated state.
+    fn activate_middle(
         &self,
         (index, path): (usize, &Path),
         state: usize,
         scratch: &mut Scratch,
         raw: &[f32],
-        stays: bool,
     ) {
         let (s, norm, plane) = (self.s, (self.norms, path.norm), Source::Middle.plane(self.layout));
         let [inputs @ .., to] = &mut scratch.padded;
@@ -531,13 +530,16 @@ impl<S: Simd> Forward<'_, S> {
         }
         let conv = &self.layout.convs[index][0];
         let (packed, x) = (self.layout.packed(conv, self.packed), &inputs[Source::State(state).index()]);
-        if stays {
-            conv.block.forward(s, packed, x, &mut scratch.gathered, &mut scratch.middle, None);
-            activate(s, &scratch.middle, Some(norm), 0.0, plane, to);
-        } else {
-            let buffers = [&mut scratch.gathered[..], &mut scratch.raw[..]];
-            conv.block.forward_activated(s, packed, x, buffers, norm, (plane, to));
-        }
+        let buffers = [&mut scratch.gathered[..], &mut scratch.raw[..]];
+        conv.block.forward_activated(s, packed, x, buffers, norm, (plane, to));
+    }
+
+    /// The same before its norm, made again in [`Scratch::middle`].
+    pub fn remake_middle(&self, index: usize, state: usize, scratch: &mut Scratch) {
+        let conv = &self.layout.convs[index][0];
+        let (packed, x) =
+            (self.layout.packed(conv, self.packed), &scratch.padded[Source::State(state).index()]);
+        conv.block.forward(self.s, packed, x, &mut scratch.gathered, &mut scratch.middle, None);
     }
 
     /// Second blocks of the separable convolutions that leave `state`.
@@ -546,7 +548,7 @@ impl<S: Simd> Forward<'_, S> {
             self.activate_state(state, self.state(state, image.index, image.nodes), scratch);
         }
         for (index, path, _) in self.separable(state) {
-            self.activate_middle((index, path), state, scratch, image.raw, false);
+            self.activate_middle((index, path), state, scratch, image.raw);
             let stats = image.stats.as_deref_mut();
             let conv = &self.layout.convs[index][1];
             self.conv(conv, path.norm + 1, Source::Middle, scratch, image.raw, stats);

@@ -9,7 +9,9 @@ use rayon::prelude::*;
 use crate::arguments::GradLengths;
 use crate::block::{BackTaps, RawGrad, window};
 use crate::blocked::MAX_LANES;
-use crate::cell::{BackScratch, CellInput, CellSaved, Forward, Layout, Scratch, Source, check_input};
+use crate::cell::{
+    BackScratch, CellInput, CellSaved, Conv, Forward, Layout, Scratch, Source, activate, check_input,
+};
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
 use crate::norm::{NormGrads, Norms};
@@ -27,8 +29,8 @@ pub struct CellGrads<'a> {
     pub s0: &'a mut [f32],
     /// Of the second input, `[n, c/b, h, w, b]`.
     pub s1: &'a mut [f32],
-    /// Of the flat convolution weights.
-    pub weights: &'a mut [f32],
+    /// Of the flat convolution weights; `None` if nobody asks, which saves a quarter of the time.
+    pub weights: Option<&'a mut [f32]>,
     /// Of gains and biases, `[norms, c]` each; present exactly if the plan is affine.
     pub affine: Option<[&'a mut [f32]; 2]>,
     /// Of the mixing weights, one a path; `None` if nobody asks.
@@ -39,7 +41,7 @@ fn check_grads(plan: &CellPlan, input: &CellInput<'_>, grads: &CellGrads<'_>) ->
     check("gradient of s0", input.s0.len(), grads.s0.len())?;
     check("gradient of s1", input.s1.len(), grads.s1.len())?;
     plan.lengths().check_grads(GradLengths {
-        weights: grads.weights.len(),
+        weights: grads.weights.as_ref().map(|weights| weights.len()),
         mix: grads.mix.as_ref().map(|mix| mix.len()),
         affine: grads.affine.as_ref().map(|pair| pair.each_ref().map(|grads| grads.len())),
     })
@@ -163,8 +165,15 @@ struct Image<'a> {
     nodes: &'a mut [f32],
     inputs: [&'a mut [f32]; 2],
     sums: &'a mut [f64],
-    /// The group's packed weight gradients.
+    /// The group's packed weight gradients, if they are wanted.
     weights: &'a mut [f32],
+}
+
+/// What somebody asks for besides the gradients of the inputs and of norms.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    weights: bool,
+    mix: bool,
 }
 
 struct Reverse<'a, S> {
@@ -172,6 +181,7 @@ struct Reverse<'a, S> {
     output: &'a [f32],
     grad_output: &'a [f32],
     grads: &'a NormGrads,
+    wanted: Wanted,
     places: Sums,
     /// Gradient taps of average pooling at stride 1 and 2.
     avg_taps: &'a [BackTaps; 2],
@@ -186,11 +196,14 @@ impl Job for Backward<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { workspace, input, output, saved, grad_output, grads } = self;
         let CellSaved { layout, mut raw, packed, norms, n } = saved;
+        let CellGrads { s0, s1, weights: to_weights, affine, mix: to_mix } = grads;
         let layout = &layout;
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let mut nodes = workspace.take(n * NODES * layout.plane());
+        let wanted = Wanted { weights: to_weights.is_some(), mix: to_mix.is_some() };
         // Never empty, so that every group has a chunk.
-        let mut weights = GroupSums::zeros(workspace, n, layout.grads_len.max(1));
+        let grads_len = if wanted.weights { layout.grads_len.max(1) } else { 1 };
+        let mut weights = GroupSums::zeros(workspace, n, grads_len);
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
@@ -198,21 +211,24 @@ impl Job for Backward<'_> {
         let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, layout.grad_plane()));
         for pass in Pass::ALL.into_iter().filter(|pass| !pass.is_idle(layout)) {
             let forward = Forward { s, layout, input, packed: &packed, norms: &norms };
+            let grads = &norm_grads;
             let reverse =
-                Reverse { forward, output, grad_output, grads: &norm_grads, places, avg_taps: &avg_taps };
-            let inputs = [&mut *grads.s0, &mut *grads.s1];
+                Reverse { forward, output, grad_output, grads, wanted, places, avg_taps: &avg_taps };
+            let inputs = [&mut *s0, &mut *s1];
             run_pass(&reverse, &pool, pass, &mut raw, &mut nodes, inputs, &mut sums, &mut weights);
             let barrier = Barrier { layout, input, norms: &norms, places, sums: &sums };
             barrier.after(pass, &mut norm_grads, &mut mix);
         }
-        if let Some(to) = grads.mix {
+        if let Some(to) = to_mix {
             to.iter_mut().zip(&mix).for_each(|(to, &value)| *to = value as f32);
         }
-        if let Some([gain, bias]) = grads.affine {
+        if let Some([gain, bias]) = affine {
             norms.unpad(&norm_grads.gain, gain);
             norms.unpad(&norm_grads.bias, bias);
         }
-        layout.unpack_grads(weights.total(), grads.weights);
+        if let Some(to) = to_weights {
+            layout.unpack_grads(weights.total(), to);
+        }
     }
 }
 
@@ -348,6 +364,11 @@ impl<S: Simd> Reverse<'_, S> {
         self.forward.layout
     }
 
+    /// A block's part of the group's weight gradients, empty if nobody asks.
+    fn weight_grads<'w>(&self, conv: &Conv, weights: &'w mut [f32]) -> &'w mut [f32] {
+        if self.wanted.weights { &mut weights[conv.grads..][..conv.block.packed_grad_len()] } else { &mut [] }
+    }
+
     /// Sums of a node's gradient, plain and against the raw outputs of the paths that enter it.
     fn batch_sums(&self, node: usize, image: &mut Image<'_>) {
         let s = self.forward.s;
@@ -384,17 +405,23 @@ impl<S: Simd> Reverse<'_, S> {
             self.forward.activate_state(state, self.state(state, image.index), scratch);
         }
         for (index, path, remade) in self.forward.separable(state) {
-            self.forward.activate_middle((index, path), state, scratch, image.raw, true);
+            if remade {
+                self.forward.remake_middle(index, state, scratch);
+            }
             let conv = &self.layout().convs[index][1];
             let norm = path.norm + 1;
             let k = self.scaled(norm, self.forward.input.weighting().at(index, path.edge, image.index));
             let g = &image.nodes[path.node * len..][..len];
             let packed = self.layout().packed(conv, self.forward.packed);
             let BackScratch { padded, middle, block: mut back, .. } = scratch.for_back(Source::Middle);
-            let grads = &mut image.weights[conv.grads..][..conv.block.packed_grad_len()];
+            let grads = self.weight_grads(conv, image.weights);
             let Some(at) = self.layout().kept(norm) else { continue };
             let (before, second) = image.raw[..at.end].split_at_mut(at.start);
             let first = if remade { middle } else { &before[at.start - len..] };
+            if self.wanted.weights {
+                let plane = Source::Middle.plane(self.layout());
+                activate(s, first, Some((norms, path.norm)), 0.0, plane, padded);
+            }
             let grad = RawGrad { g, y: second, k: &k, norms, grads: self.grads, norm };
             conv.block.backward_weights(s, packed, padded, &grad, &mut back, grads);
             conv.block.backward_input(s, packed, back.planes, false, second);
@@ -430,7 +457,7 @@ impl<S: Simd> Reverse<'_, S> {
             let grad = RawGrad { g, y, k: &k, norms, grads: self.grads, norm: path.norm };
             let packed = self.layout().packed(conv, self.forward.packed);
             let BackScratch { padded, block: mut back, relu_grad, .. } = scratch.for_back(source);
-            let grads = &mut image.weights[conv.grads..][..conv.block.packed_grad_len()];
+            let grads = self.weight_grads(conv, image.weights);
             conv.block.backward_weights(s, packed, padded, &grad, &mut back, grads);
             conv.block.backward_input(s, packed, back.planes, begun, &mut relu_grad[..x.len()]);
             begun = true;
@@ -464,7 +491,9 @@ impl<S: Simd> Reverse<'_, S> {
         let [h, w] = self.layout().plan.state_size(state);
         let len = h * w * S::LANES;
         for (block, x) in self.state(state, image.index).chunks_exact(len).enumerate() {
-            self.weightless_sums((state, block, x), scratch, image);
+            if self.wanted.mix {
+                self.weightless_sums((state, block, x), scratch, image);
+            }
             self.weightless_grads((state, block, x), scratch, image);
         }
     }

@@ -37,7 +37,7 @@
 //! let grads = CellGrads {
 //!     s0: &mut s0,
 //!     s1: &mut s1,
-//!     weights: &mut grad_weights,
+//!     weights: Some(&mut grad_weights),
 //!     affine: None,
 //!     mix: Some(&mut grad_mix),
 //! };

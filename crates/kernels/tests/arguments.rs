@@ -74,7 +74,7 @@ fn what_another_plan_kept_is_refused() {
     let other_input = input(&other, &state, &weights[..other.weights_len()]);
     let saved = other.forward(&Workspace::new(), &other_input, &mut output).unwrap();
     let [mut s0, mut s1, mut grads] = [state.clone(), state.clone(), weights.clone()];
-    let grads = CellGrads { s0: &mut s0, s1: &mut s1, weights: &mut grads, affine: None, mix: None };
+    let grads = CellGrads { s0: &mut s0, s1: &mut s1, weights: Some(&mut grads), affine: None, mix: None };
     let own = plan(4);
     let own_input = input(&own, &state, &weights);
     let refused = own.backward(&Workspace::new(), &own_input, &output, saved, &output, grads);

@@ -8,8 +8,8 @@ use cdarts_kernels::plan::{CellPlan, Edge, Op};
 use cdarts_kernels::{KernelError, Level, Width, Workspace};
 use proptest::prelude::*;
 use support::{
-    Bounds, Case, assert_close, assert_threads_change_nothing, assert_workspace_is_reused, run_fast,
-    run_reference,
+    Bounds, Case, assert_close, assert_threads_change_nothing, assert_unasked_changes_nothing,
+    assert_workspace_is_reused, run_asking, run_fast, run_reference,
 };
 
 fn compare(mut case: Case, level: Level) {
@@ -76,6 +76,16 @@ fn threads_do_not_change_a_bit() {
             let case = Case::new(plan, 37, 5, false);
             assert_threads_change_nothing(|| run_fast(&case, &Workspace::new()));
         }
+    }
+}
+
+#[test]
+fn what_nobody_asks_for_changes_nothing_else() {
+    for (channels, reduction) in [(13, false), (13, true), (40, false)] {
+        let plan = CellPlan::search(channels, [7, 6], reduction).unwrap();
+        let case = Case::new(plan, 5, 5, channels == 40);
+        let [all, rest] = [true, false].map(|all| run_asking(&case, &Workspace::new(), all));
+        assert_unasked_changes_nothing(&all, &rest);
     }
 }
 

@@ -9,8 +9,8 @@ use cdarts_kernels::reference::{Mix, Moments, Params, Tensor};
 use cdarts_kernels::{Affine, Channels, KernelError, Level, RunningStats, Workspace};
 use proptest::prelude::*;
 use support::{
-    Bounds, Named, Random, assert_close, assert_threads_change_nothing, assert_workspace_is_reused, blocked,
-    double, plain,
+    Bounds, Named, Random, assert_close, assert_threads_change_nothing, assert_unasked_changes_nothing,
+    assert_workspace_is_reused, blocked, double, plain,
 };
 
 struct Case {
@@ -49,6 +49,11 @@ impl Case {
     }
 
     fn fast(&self, workspace: &Workspace) -> Named {
+        self.asking(workspace, true)
+    }
+
+    /// Without the gradients of weights and mixing weights unless asked for `all`.
+    fn asking(&self, workspace: &Workspace, all: bool) -> Named {
         let (plan, n, size) = (&self.plan, self.n, self.plan.size());
         let channels = Channels::new(plan.channels());
         let x = blocked(n, channels, size, &self.x);
@@ -69,7 +74,12 @@ impl Case {
             (vec![f32::NAN; self.mix.len()], [0, 1].map(|_| vec![0.0; self.gain.len()]));
         let [gain, bias] = &mut gains;
         let affine = plan.affine().then_some([&mut gain[..], &mut bias[..]]);
-        let grads = CellGrads { x: &mut gx, weights: &mut weights, affine, mix: Some(&mut mix) };
+        let grads = CellGrads {
+            x: &mut gx,
+            weights: all.then_some(&mut weights[..]),
+            affine,
+            mix: all.then_some(&mut mix[..]),
+        };
         plan.backward(workspace, &input, saved, &grad, grads).unwrap();
         let mut inference = vec![f32::NAN; output.len()];
         let running = RunningStats { mean: &stats.mean, var: &stats.var };
@@ -186,6 +196,15 @@ fn threads_do_not_change_a_bit() {
     for (channels, size) in [(13, [7, 6]), (24, [8, 8]), (24, [16, 16])] {
         let case = Case::new(search(channels, size), 37, 5, false);
         assert_threads_change_nothing(|| case.fast(&Workspace::new()));
+    }
+}
+
+#[test]
+fn what_nobody_asks_for_changes_nothing_else() {
+    for (channels, size) in [(13, [7, 6]), (24, [16, 16])] {
+        let case = Case::new(search(channels, size), 5, 5, false);
+        let [all, rest] = [true, false].map(|all| case.asking(&Workspace::new(), all));
+        assert_unasked_changes_nothing(&all, &rest);
     }
 }
 

@@ -111,6 +111,31 @@ fn search_networks_agree() {
     }
 }
 
+#[test]
+fn frozen_cells_have_no_gradient_and_change_no_other() {
+    let plan = plan(StemKind::Cifar, [8, 8], 12, &[1, 1]);
+    let init = Initialiser::new(3, &Device::flex().autodiff());
+    let stem = Stem::of(&plan, &mut init.at(0));
+    let arch = ArchWeights::new(true, &init.at(1));
+    let net = Supernet::new(&plan, &init.at(2));
+    let run = |net: &Supernet, fused: bool| {
+        let states = stem.forward(images(4, &plan));
+        let features = net.forward(if fused { states } else { plain(states) }, &arch);
+        let logits = cdarts_nets::arch::host_values(features.logits.clone());
+        let grads = loss(features).backward();
+        let others =
+            [gradients(&arch, &grads), gradients(&stem, &grads), gradients(net.classifier(), &grads)];
+        (logits, others, gradients(net, &grads))
+    };
+    for fused in [true, false] {
+        let (logits, others, all) = run(&net, fused);
+        let (frozen_logits, frozen_others, rest) = run(&net.with_frozen_cells(), fused);
+        assert_eq!((logits, &others), (frozen_logits, &frozen_others), "fused: {fused}");
+        assert!(all.len() > others[2].len());
+        assert_eq!(rest, others[2], "fused: {fused}");
+    }
+}
+
 /// As the published code draws cells at random: nodes with one edge, two operations on one edge.
 fn drawn() -> Genotype {
     "Genotype(normal=[[('max_pool_3x3', 0)], [('sep_conv_3x3', 1), ('dil_conv_3x3', 1)], [('skip_connect', 2)],

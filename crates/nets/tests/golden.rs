@@ -144,7 +144,7 @@ fn fused_operation(golden: &Golden, case: &str, [n, c, h, w]: [usize; 4], module
     let grads = CellGrads {
         s0: &mut grad_s0,
         s1: &mut grad_s1,
-        weights: &mut grad_weights,
+        weights: Some(&mut grad_weights),
         affine: Some([&mut grad_gain, &mut grad_bias]),
         mix: None,
     };

@@ -107,7 +107,7 @@ impl SearchState {
         penalty_weight: f64,
         report: &mut StepReport,
     ) -> GradBuffer {
-        let (mut loss, _) = self.nets.mixed_label_loss(step.arch, mixing);
+        let (mut loss, _) = self.nets.with_frozen_cells().mixed_label_loss(step.arch, mixing);
         report.term("arch_classify", &loss);
         if penalty_weight > 0.0 {
             let penalty = penalty(&self.nets, penalty_weight, step.config);

@@ -227,6 +227,11 @@ impl SearchNets {
         self.supernet.forward_behind(self.settled_stages(), stem, &self.arch.mixing())
     }
 
+    /// The same networks, of which the search network's cells ask for no gradient of their weights.
+    pub fn with_frozen_cells(&self) -> Self {
+        Self { supernet: self.supernet.with_frozen_cells(), ..self.clone() }
+    }
+
     /// The evaluation network's features of the stem's two states, where there is one.
     pub fn eval_features(&self, stem: [State; 2]) -> Option<Features> {
         let evalnet = self.evalnet.as_ref()?;

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use cdarts_nets::laps::part;
 use cdarts_nets::{Features, Mixing, State};
 
-use crate::config::{Config, Feedback};
+use crate::config::{ClipScope, Config, Feedback};
 use crate::grads::GradBuffer;
 use crate::networks::{Batch, SearchNets};
 use crate::objective::{JointLoss, cross_entropy};
@@ -83,7 +83,11 @@ impl SearchState {
     ) -> StepReport {
         let mut report = StepReport::default();
         self.prepare(&[Owner::Supernet], config);
-        let (loss, logits) = self.nets.mixed_label_loss(weight, mixing);
+        let mixing = match config.search.clip_scope {
+            ClipScope::PerOptimiser => mixing.clone().detach(),
+            ClipScope::AllParameters => mixing.clone(),
+        };
+        let (loss, logits) = self.nets.mixed_label_loss(weight, &mixing);
         part("losses", || {
             report.term("supernet_classify", &loss);
             report.accuracy("supernet", weight, &logits);
@@ -127,7 +131,11 @@ impl SearchState {
         let owners: &[Owner] = if separate { &[Owner::Arch] } else { &[Owner::Eval, Owner::Arch] };
         self.prepare(owners, config);
         let stem = self.stem(arch);
-        let search = part("search network", || self.nets.search_features(stem.clone()));
+        // Over all parameters, clipping counts the gradients of weights that the coming step does not move.
+        let search = part("search network", || match config.search.clip_scope {
+            ClipScope::PerOptimiser => self.nets.with_frozen_cells().search_features(stem.clone()),
+            ClipScope::AllParameters => self.nets.search_features(stem.clone()),
+        });
         let Some(eval) = part("evaluation network", || self.nets.eval_features(stem)) else { return report };
         let eval = if separate { eval.detach() } else { eval };
         let loss = part("losses", || {
@@ -163,7 +171,6 @@ impl SearchState {
 
     /// Clips and steps. Over all parameters the norm is taken once, before the first step, as published.
     fn step(&mut self, owners: &[Owner], rates: Rates, config: &Config) {
-        use crate::config::ClipScope;
         let clipped: &[Owner] = match config.search.clip_scope {
             ClipScope::AllParameters => &owners[..1],
             ClipScope::PerOptimiser => owners,

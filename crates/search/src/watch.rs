@@ -127,7 +127,7 @@ impl<'a> Sharpness<'a> {
             value.data = TensorData::new(own, value.data.shape().to_vec());
             rest = later;
         }
-        let mut nets = self.nets.clone();
+        let mut nets = self.nets.with_frozen_cells();
         nets.arch = params::with_values(nets.arch, &values);
         let Features { logits, .. } = nets.search_features(nets.stem.forward(self.batch.images.clone()));
         let loss = cross_entropy(logits, self.batch.labels.clone(), 0.0);

@@ -4,7 +4,7 @@
 
 mod tiny;
 
-use cdarts_search::config::{Config, Feedback, Method, Preset};
+use cdarts_search::config::{ClipScope, Config, Feedback, Method, Preset};
 use cdarts_search::method::Moment;
 use cdarts_search::networks::SearchNets;
 use cdarts_search::step::{Rates, SearchState, StepReport};
@@ -43,6 +43,21 @@ fn warm_ups_move_one_network_each() {
     assert_eq!(supernet, [true, true, false, false, false, false]);
     let (eval, _) = moved(&config, |state| state.warm_eval(&batch(1), RATES, &config));
     assert_eq!(eval, [true, false, true, false, false, false]);
+}
+
+#[test]
+fn gradients_that_no_optimiser_asks_for_are_not_missed() {
+    // Clipped over all parameters every gradient is computed, clipped one by one only those that a step takes. Without a
+    // limit, both are the same step.
+    let after = |scope: ClipScope| {
+        let mut config = config(Preset::Corrected);
+        (config.search.clip_scope, config.search.grad_clip) = (scope, 0.0);
+        let mut state = state(&config);
+        state.joint(&batch(1), &batch(2), RATES, 0.5, &config);
+        let SearchNets { stem, supernet, evalnet, mixture, arch, .. } = &state.nets;
+        [bytes(stem), bytes(supernet), bytes(evalnet.as_ref().unwrap()), bytes(mixture), bytes(arch)]
+    };
+    assert!(after(ClipScope::PerOptimiser) == after(ClipScope::AllParameters));
 }
 
 #[test]

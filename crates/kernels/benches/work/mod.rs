@@ -310,7 +310,7 @@ impl Bench {
                     drop: None,
                 };
                 let (weights, mix) = (&mut weights[..], Some(&mut mix[..]));
-                let grads = CellGrads { s0: &mut g0, s1: &mut g1, weights, affine: None, mix };
+                let grads = CellGrads { s0: &mut g0, s1: &mut g1, weights: Some(weights), affine: None, mix };
                 plan.backward(workspace, &input, &self.output, saved, &self.grad, grads)
             }
             (Plan::Conv(conv), Saved::Conv(saved)) => {
@@ -331,7 +331,8 @@ impl Bench {
                     drop: None,
                 };
                 let (weights, mix) = (&mut weights[..], Some(&mut mix[..]));
-                let grads = nas_bench_201::CellGrads { x: &mut g0, weights, affine: None, mix };
+                let grads =
+                    nas_bench_201::CellGrads { x: &mut g0, weights: Some(weights), affine: None, mix };
                 plan.backward(workspace, &input, saved, &self.grad, grads)
             }
             _ => unreachable!("a kernel keeps its own kind of values"),

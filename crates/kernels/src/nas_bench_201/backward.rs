@@ -27,8 +27,8 @@ use crate::workspace::Workspace;
 pub struct CellGrads<'a> {
     /// Of the input, `[n, c/8, h, w, 8]`.
     pub x: &'a mut [f32],
-    /// Of the flat convolution weights.
-    pub weights: &'a mut [f32],
+    /// Of the flat convolution weights; `None` if nobody asks.
+    pub weights: Option<&'a mut [f32]>,
     /// Of gains and biases, `[norms, c]` each; present exactly if the plan is affine.
     pub affine: Option<[&'a mut [f32]; 2]>,
     /// Of the mixing weights, one a path; `None` if nobody asks.
@@ -38,7 +38,7 @@ pub struct CellGrads<'a> {
 fn check_grads(plan: &CellPlan, input: &CellInput<'_>, grads: &CellGrads<'_>) -> Result<(), KernelError> {
     check("gradient of the input", input.x.len(), grads.x.len())?;
     plan.lengths().check_grads(GradLengths {
-        weights: grads.weights.len(),
+        weights: grads.weights.as_ref().map(|weights| weights.len()),
         mix: grads.mix.as_ref().map(|mix| mix.len()),
         affine: grads.affine.as_ref().map(|pair| pair.each_ref().map(|grads| grads.len())),
     })
@@ -114,14 +114,15 @@ impl Job for Backward<'_> {
         layout.pack_back(input.weights, &mut packed);
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace, true));
         let mut inner = workspace.take(n * INNER * layout.plane());
-        let mut weights = GroupSums::zeros(workspace, n, layout.packed_len.max(1));
+        let wanted = grads.weights.is_some();
+        let mut weights = GroupSums::zeros(workspace, n, if wanted { layout.packed_len.max(1) } else { 1 });
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
         for node in (0..NODES).rev() {
             let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
-            let reverse = Reverse { forward, saved: &saved, grad_output, grads: &norm_grads, places };
+            let reverse = Reverse { forward, saved: &saved, grad_output, grads: &norm_grads, wanted, places };
             run_pass(&reverse, &pool, node, [&mut inner, &mut *grads.x], &mut weights, &mut sums);
             let barrier = Barrier { layout, input, norms: &saved.norms, places, sums: &sums };
             barrier.after(node, &mut norm_grads, &mut mix);
@@ -133,7 +134,9 @@ impl Job for Backward<'_> {
             saved.norms.unpad(&norm_grads.gain, gain);
             saved.norms.unpad(&norm_grads.bias, bias);
         }
-        layout.unpack_grads(weights.total(), grads.weights);
+        if let Some(to) = grads.weights {
+            layout.unpack_grads(weights.total(), to);
+        }
     }
 }
 
@@ -190,6 +193,8 @@ struct Reverse<'a, S> {
     saved: &'a CellSaved,
     grad_output: &'a [f32],
     grads: &'a NormGrads,
+    /// Whether somebody asks for the weights' gradients.
+    wanted: bool,
     places: Sums,
 }
 
@@ -272,7 +277,8 @@ impl<S: Simd> Reverse<'_, S> {
     fn direct(&self, fan: &Fan, scratch: &mut Scratch, weight_grads: &mut [f32]) {
         let (s, layout) = (self.forward.s, self.layout());
         let ([h, w], plane) = (layout.plan.size(), layout.padded());
-        for bundle in fan.bundles.iter().filter(|bundle| layout.tiling(bundle).is_none()) {
+        let untiled = |bundle: &&Bundle| layout.tiling(bundle).is_none();
+        for bundle in fan.bundles.iter().filter(|bundle| self.wanted && untiled(bundle)) {
             let first = 2 * (bundle.first_pair * plane.len() + plane.origin());
             let (x, reads, pairs) = (&scratch.padded[..], &bundle.reads, bundle.pairs);
             let (g, g_pair) = (&scratch.grads[first..], 2 * plane.len());
@@ -307,9 +313,11 @@ impl<S: Simd> Reverse<'_, S> {
                 .collect();
             let grad = Planes { data: grads, blocks: &raw_blocks, steps: [PAIR, 2 * plane.row()] };
             let w = &self.forward.packed[fan.back_at..][..fan.tiled_len];
-            let weight_grads = &mut weight_grads[bundle.at..][..layout.packed_bundle_len(bundle)];
             let mut to = Outputs { data: relu_grad, blocks: &places, add: !fan.back.offsets.is_empty() };
-            tiling.weight_grads(s, layout.planes(padded, &sources), grad, strip, weight_grads);
+            if self.wanted {
+                let to = &mut weight_grads[bundle.at..][..layout.packed_bundle_len(bundle)];
+                tiling.weight_grads(s, layout.planes(padded, &sources), grad, strip, to);
+            }
             tiling.convolve(s, grad, w, strip, &mut to);
         }
     }

@@ -131,6 +131,11 @@ pub fn double(values: &[f32]) -> Vec<f64> {
 }
 
 pub fn run_fast(case: &Case, workspace: &Workspace) -> Named {
+    run_asking(case, workspace, true)
+}
+
+/// Without the gradients of weights and mixing weights unless asked for `all`.
+pub fn run_asking(case: &Case, workspace: &Workspace, all: bool) -> Named {
     let plan = &case.plan;
     let (n, size) = (case.n, plan.output_size());
     case.with_input(|input| {
@@ -147,9 +152,9 @@ pub fn run_fast(case: &Case, workspace: &Workspace) -> Named {
         let grads = CellGrads {
             s0,
             s1,
-            weights: &mut weights,
+            weights: all.then_some(&mut weights[..]),
             affine: plan.affine().then_some([gain, bias]),
-            mix: Some(&mut mix),
+            mix: all.then_some(&mut mix[..]),
         };
         plan.backward(workspace, input, &output, saved, &grad, grads).unwrap();
         let mut inference = vec![f32::NAN; plan.output_len(n)];
@@ -170,6 +175,17 @@ pub fn run_fast(case: &Case, workspace: &Workspace) -> Named {
             ("grad bias", double(&affine[1])),
         ]
     })
+}
+
+/// Gradients that nobody asks for are left alone, and all else has the same bits as if they had been.
+pub fn assert_unasked_changes_nothing(all: &Named, rest: &Named) {
+    for ((name, expected), (_, found)) in all.iter().zip(rest) {
+        if ["grad weights", "grad mix"].contains(name) {
+            assert!(found.iter().all(|value| value.is_nan()), "{name} was written");
+        } else {
+            assert_eq!(expected, found, "{name}");
+        }
+    }
 }
 
 pub fn run_reference<T: num_traits::Float>(case: &Case) -> Named {

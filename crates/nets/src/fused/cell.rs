@@ -51,14 +51,14 @@ pub(crate) trait CellKernel: Send + 'static {
         output: &mut [f32],
     ) -> Result<(), KernelError>;
 
-    /// Fills the gradients of all arguments, in their order.
+    /// Fills the gradients of all arguments, in their order; of weights and mixing weights, where they are wanted.
     fn backward(
         &self,
         given: &Arguments,
         output: &[f32],
         saved: Self::Saved,
         grad: &[f32],
-        grads: [&mut [f32]; ARGUMENTS],
+        grads: Grads<'_>,
     ) -> Result<(), KernelError>;
 
     /// Statistics of the batch, norm by norm.
@@ -67,6 +67,17 @@ pub(crate) trait CellKernel: Send + 'static {
 
 /// Two inputs, weights, mixing weights, gains, biases; empty where a cell has less.
 const ARGUMENTS: usize = 6;
+
+/// Where the gradients of a cell's arguments go.
+pub(crate) struct Grads<'a> {
+    inputs: [&'a mut [f32]; 2],
+    /// `None` if nobody asks.
+    weights: Option<&'a mut [f32]>,
+    /// `None` if nobody asks, or nothing is mixed.
+    mix: Option<&'a mut [f32]>,
+    /// Of gains and biases, where there are any.
+    affine: Option<[&'a mut [f32]; 2]>,
+}
 
 /// What a cell computes with.
 pub(crate) struct Arguments {
@@ -142,15 +153,21 @@ pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
         let mut output = WORKSPACE.take(len);
         let saved = sound(kernel.forward(&given, &mut output));
         record(&norms, &K::stats(&saved), kernel.channels());
-        let back = move |Way { output, grad, .. }: Way<'_, ARGUMENTS>| {
-            let [first, second, rest @ ..] = given.values.each_ref().map(|value| value.values().len());
-            let [mut first, mut second] = [first, second].map(|len| WORKSPACE.take(len));
-            let [mut weights, mut mix, mut gain, mut bias] = rest.map(|len| vec![0.0; len]);
-            let grads = [&mut first[..], &mut second[..], &mut weights, &mut mix, &mut gain, &mut bias];
+        let back = move |Way { output, grad, wanted, .. }: Way<'_, ARGUMENTS>| {
+            let lens = given.values.each_ref().map(|value| value.values().len());
+            let [mut first, mut second] = [lens[0], lens[1]].map(|len| WORKSPACE.take(len));
+            let [mut weights, mut mix] = [2, 3].map(|which| wanted[which].then(|| vec![0.0; lens[which]]));
+            let [mut gain, mut bias] = [4, 5].map(|which| vec![0.0; lens[which]]);
+            let grads = Grads {
+                inputs: [&mut first, &mut second],
+                weights: weights.as_deref_mut(),
+                mix: mix.as_deref_mut().filter(|_| given.mixed),
+                affine: given.affine.then_some([&mut gain, &mut bias]),
+            };
             sound(kernel.backward(&given, output, saved, grad, grads));
             let [first, second] = [first, second].map(|grads| Some(Values::from(grads)));
-            let [weights, mix, gain, bias] =
-                [weights, mix, gain, bias].map(|grads| Some(Values::from(grads)));
+            let [weights, mix] = [weights, mix].map(|grads| grads.map(Values::from));
+            let [gain, bias] = [gain, bias].map(|grads| Some(Values::from(grads)));
             [first, second, weights, mix, gain, bias]
         };
         Forward { output: output.into(), keeps_output: K::KEEPS_OUTPUT, back: Box::new(back) }
@@ -226,10 +243,9 @@ impl CellKernel for plan::CellPlan {
         output: &[f32],
         saved: CellSaved,
         grad: &[f32],
-        [s0, s1, weights, mix, gain, bias]: [&mut [f32]; ARGUMENTS],
+        Grads { inputs: [s0, s1], weights, mix, affine }: Grads<'_>,
     ) -> Result<(), KernelError> {
-        let affine = given.affine.then_some([gain, bias]);
-        let grads = CellGrads { s0, s1, weights, affine, mix: given.mixed.then_some(mix) };
+        let grads = CellGrads { s0, s1, weights, affine, mix };
         self.backward(&WORKSPACE, &darts_input(given), output, saved, grad, grads)
     }
 
@@ -280,10 +296,9 @@ impl CellKernel for nas_bench_201::CellPlan {
         _: &[f32],
         saved: Self::Saved,
         grad: &[f32],
-        [x, _, weights, mix, gain, bias]: [&mut [f32]; ARGUMENTS],
+        Grads { inputs: [x, _], weights, mix, affine }: Grads<'_>,
     ) -> Result<(), KernelError> {
-        let affine = given.affine.then_some([gain, bias]);
-        let grads = nas_bench_201::CellGrads { x, weights, affine, mix: given.mixed.then_some(mix) };
+        let grads = nas_bench_201::CellGrads { x, weights, affine, mix };
         self.backward(&WORKSPACE, &nas_bench_201_input(given), saved, grad, grads)
     }
 
