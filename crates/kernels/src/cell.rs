@@ -534,7 +534,7 @@ impl<S: Simd> Forward<'_, S> {
         conv.block.forward_activated(s, packed, x, buffers, norm, (plane, to));
     }
 
-    /// The same before its norm, made again in [`Scratch::middle`].
+    /// The raw output of a separable convolution's first block, made again in [`Scratch::middle`] from the activated state.
     pub fn remake_middle(&self, index: usize, state: usize, scratch: &mut Scratch) {
         let conv = &self.layout.convs[index][0];
         let (packed, x) =

@@ -29,7 +29,7 @@ pub struct CellGrads<'a> {
     pub s0: &'a mut [f32],
     /// Of the second input, `[n, c/b, h, w, b]`.
     pub s1: &'a mut [f32],
-    /// Of the flat convolution weights; `None` if nobody asks, which saves a quarter of the time.
+    /// Of the flat convolution weights; `None` if nobody asks.
     pub weights: Option<&'a mut [f32]>,
     /// Of gains and biases, `[norms, c]` each; present exactly if the plan is affine.
     pub affine: Option<[&'a mut [f32]; 2]>,

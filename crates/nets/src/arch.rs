@@ -171,14 +171,6 @@ pub enum Mixing {
 }
 
 impl Mixing {
-    /// The same weights, of which nobody asks the gradient.
-    pub fn detach(self) -> Self {
-        match self {
-            Self::Darts(sets) => Self::Darts(sets.into_iter().map(|set| set.map(Tensor::detach)).collect()),
-            Self::NasBench201(cell) => Self::NasBench201(cell.detach()),
-        }
-    }
-
     pub(crate) fn of(&self, stage: usize, kind: CellKind) -> &Tensor<2> {
         match self {
             Self::Darts(sets) => &sets[if sets.len() == 1 { 0 } else { stage }][kind as usize],

@@ -69,8 +69,8 @@ impl Supernet {
         Features { logits: self.classifier.forward_pooled(last), stages }
     }
 
-    /// The same network, sharing all parameters and statistics, whose cells' weights ask for no gradient: for steps of
-    /// the architecture weights. A cell's way back takes three quarters of the time without them.
+    /// The same network, sharing all parameters and statistics, of whose stages no parameter asks for a gradient: for
+    /// steps of the architecture weights.
     pub fn with_frozen_cells(&self) -> Self {
         let stages = without_statistics(|| self.stages.clone().no_grad());
         Self { stages, classifier: self.classifier.clone() }

@@ -76,9 +76,10 @@ impl SearchState {
         self.grads.add(&[&self.nets.arch], &gradient, 1.0);
         self.optimisers.step(Owner::Arch, moment.rates.arch, &mut self.nets, &mut self.grads);
 
+        let arch = self.arch_of_weight_step(config);
         let mixing = match config.search.method {
-            Method::Gdas => self.nets.arch.drawn_mixing(moment.temperature, &mut moment.gumbel(1)),
-            _ => self.nets.arch.mixing(),
+            Method::Gdas => arch.drawn_mixing(moment.temperature, &mut moment.gumbel(1)),
+            _ => arch.mixing(),
         };
         report.extended(self.train_supernet(weight, &mixing, moment.rates, config))
     }
@@ -107,6 +108,7 @@ impl SearchState {
         penalty_weight: f64,
         report: &mut StepReport,
     ) -> GradBuffer {
+        // Whatever clipping counts, only the architecture weights' gradient leaves here.
         let (mut loss, _) = self.nets.with_frozen_cells().mixed_label_loss(step.arch, mixing);
         report.term("arch_classify", &loss);
         if penalty_weight > 0.0 {

@@ -227,9 +227,18 @@ impl SearchNets {
         self.supernet.forward_behind(self.settled_stages(), stem, &self.arch.mixing())
     }
 
-    /// The same networks, of which the search network's cells ask for no gradient of their weights.
+    /// The same networks, sharing all, of which the search network's stages ask for no gradient.
     pub fn with_frozen_cells(&self) -> Self {
-        Self { supernet: self.supernet.with_frozen_cells(), ..self.clone() }
+        let Self { stem, supernet, evalnet, heads, mixture, arch, .. } = self;
+        Self {
+            stem: stem.clone(),
+            supernet: supernet.with_frozen_cells(),
+            evalnet: evalnet.clone(),
+            heads: heads.clone(),
+            mixture: mixture.clone(),
+            arch: arch.clone(),
+            ..*self
+        }
     }
 
     /// The evaluation network's features of the stem's two states, where there is one.

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use cdarts_nets::laps::part;
-use cdarts_nets::{Features, Mixing, State};
+use cdarts_nets::{ArchWeights, Features, Mixing, State};
 
-use crate::config::{ClipScope, Config, Feedback};
+use crate::config::{Config, Feedback};
 use crate::grads::GradBuffer;
 use crate::networks::{Batch, SearchNets};
 use crate::objective::{JointLoss, cross_entropy};
@@ -69,8 +70,15 @@ pub struct SearchState {
 impl SearchState {
     /// Trains the search network alone: cross entropy of its final logits.
     pub fn warm_supernet(&mut self, weight: &Batch, rates: Rates, config: &Config) -> StepReport {
-        let mixing = self.nets.arch.mixing();
+        let mixing = self.arch_of_weight_step(config).mixing();
         self.train_supernet(weight, &mixing, rates, config)
+    }
+
+    /// The architecture weights for a step of the search network's: constants, unless clipping counts their gradients.
+    /// Frozen before anything is made of them, because what no backward pass comes by stays in burn's graph.
+    pub(crate) fn arch_of_weight_step(&self, config: &Config) -> ArchWeights {
+        let arch = self.nets.arch.clone();
+        if config.search.clip_scope.counts_idle() { arch } else { arch.no_grad() }
     }
 
     /// As [`Self::warm_supernet`], where operations are mixed by `mixing`.
@@ -83,11 +91,7 @@ impl SearchState {
     ) -> StepReport {
         let mut report = StepReport::default();
         self.prepare(&[Owner::Supernet], config);
-        let mixing = match config.search.clip_scope {
-            ClipScope::PerOptimiser => mixing.clone().detach(),
-            ClipScope::AllParameters => mixing.clone(),
-        };
-        let (loss, logits) = self.nets.mixed_label_loss(weight, &mixing);
+        let (loss, logits) = self.nets.mixed_label_loss(weight, mixing);
         part("losses", || {
             report.term("supernet_classify", &loss);
             report.accuracy("supernet", weight, &logits);
@@ -131,10 +135,9 @@ impl SearchState {
         let owners: &[Owner] = if separate { &[Owner::Arch] } else { &[Owner::Eval, Owner::Arch] };
         self.prepare(owners, config);
         let stem = self.stem(arch);
-        // Over all parameters, clipping counts the gradients of weights that the coming step does not move.
-        let search = part("search network", || match config.search.clip_scope {
-            ClipScope::PerOptimiser => self.nets.with_frozen_cells().search_features(stem.clone()),
-            ClipScope::AllParameters => self.nets.search_features(stem.clone()),
+        let search = part("search network", || match config.search.clip_scope.counts_idle() {
+            true => self.nets.search_features(stem.clone()),
+            false => self.nets.with_frozen_cells().search_features(stem.clone()),
         });
         let Some(eval) = part("evaluation network", || self.nets.eval_features(stem)) else { return report };
         let eval = if separate { eval.detach() } else { eval };
@@ -171,10 +174,7 @@ impl SearchState {
 
     /// Clips and steps. Over all parameters the norm is taken once, before the first step, as published.
     fn step(&mut self, owners: &[Owner], rates: Rates, config: &Config) {
-        let clipped: &[Owner] = match config.search.clip_scope {
-            ClipScope::AllParameters => &owners[..1],
-            ClipScope::PerOptimiser => owners,
-        };
+        let clipped = if config.search.clip_scope.counts_idle() { &owners[..1] } else { owners };
         part("clipping", || {
             for &owner in clipped {
                 Optimisers::clip(owner, &self.nets, &mut self.grads, &config.search);

@@ -6,6 +6,7 @@
 //! with learning rate ξ, momentum μ, its buffer m and weight decay λ. The product is a central difference of gradients,
 //! (∇α L_train(w + ε v, α) − ∇α L_train(w − ε v, α)) / (2 ε) with v = ∇w′ L_val(w′, α) and ε = 0.01 / ‖v‖.
 
+use burn::module::Module;
 use burn::tensor::Tensor;
 use burn_optim::ModuleOptimizer;
 
@@ -58,7 +59,7 @@ impl Unrolling<'_> {
     /// The networks after the step.
     pub fn ahead(&self, train: &Batch) -> SearchNets {
         let mut grads = GradBuffer::default();
-        let (loss, _) = self.nets.search_label_loss(train);
+        let (loss, _) = self.nets.mixed_label_loss(train, &self.nets.arch.clone().no_grad().mixing());
         grads.absorb(&mut loss.backward(), &[&self.nets.stem, &self.nets.supernet]);
         let mut ahead = self.nets.clone();
         let mut optimiser = self.optimiser.clone();

@@ -49,15 +49,20 @@ fn warm_ups_move_one_network_each() {
 fn gradients_that_no_optimiser_asks_for_are_not_missed() {
     // Clipped over all parameters every gradient is computed, clipped one by one only those that a step takes. Without a
     // limit, both are the same step.
-    let after = |scope: ClipScope| {
+    let after = |scope: ClipScope, share_classifier: bool| {
         let mut config = config(Preset::Corrected);
         (config.search.clip_scope, config.search.grad_clip) = (scope, 0.0);
+        config.search.share_classifier = share_classifier;
         let mut state = state(&config);
         state.joint(&batch(1), &batch(2), RATES, 0.5, &config);
         let SearchNets { stem, supernet, evalnet, mixture, arch, .. } = &state.nets;
         [bytes(stem), bytes(supernet), bytes(evalnet.as_ref().unwrap()), bytes(mixture), bytes(arch)]
     };
-    assert!(after(ClipScope::PerOptimiser) == after(ClipScope::AllParameters));
+    for share_classifier in [false, true] {
+        let [each, all] =
+            [ClipScope::PerOptimiser, ClipScope::AllParameters].map(|scope| after(scope, share_classifier));
+        assert!(each == all, "shared classifier: {share_classifier}");
+    }
 }
 
 #[test]

@@ -114,15 +114,24 @@ impl Job for Backward<'_> {
         layout.pack_back(input.weights, &mut packed);
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace, true));
         let mut inner = workspace.take(n * INNER * layout.plane());
-        let wanted = grads.weights.is_some();
-        let mut weights = GroupSums::zeros(workspace, n, if wanted { layout.packed_len.max(1) } else { 1 });
+        let weights_wanted = grads.weights.is_some();
+        let grads_len = if weights_wanted { layout.packed_len.max(1) } else { 1 };
+        let mut weights = GroupSums::zeros(workspace, n, grads_len);
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
         for node in (0..NODES).rev() {
             let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
-            let reverse = Reverse { forward, saved: &saved, grad_output, grads: &norm_grads, wanted, places };
+            let grads_of_norms = &norm_grads;
+            let reverse = Reverse {
+                forward,
+                saved: &saved,
+                grad_output,
+                grads: grads_of_norms,
+                weights_wanted,
+                places,
+            };
             run_pass(&reverse, &pool, node, [&mut inner, &mut *grads.x], &mut weights, &mut sums);
             let barrier = Barrier { layout, input, norms: &saved.norms, places, sums: &sums };
             barrier.after(node, &mut norm_grads, &mut mix);
@@ -184,7 +193,7 @@ struct Image<'a> {
     inner: &'a mut [f32],
     x: &'a mut [f32],
     sums: &'a mut [f64],
-    /// The group's packed weight gradients.
+    /// The group's packed weight gradients, if they are wanted.
     weights: &'a mut [f32],
 }
 
@@ -194,7 +203,7 @@ struct Reverse<'a, S> {
     grad_output: &'a [f32],
     grads: &'a NormGrads,
     /// Whether somebody asks for the weights' gradients.
-    wanted: bool,
+    weights_wanted: bool,
     places: Sums,
 }
 
@@ -255,12 +264,14 @@ impl<S: Simd> Reverse<'_, S> {
         }
     }
 
-    /// All convolutions that leave `state`: their weights' gradients, and their part of the state's.
+    /// All convolutions that leave `state`: their weights' gradients if they are wanted, and their part of the state's.
     fn convolutions(&self, state: usize, scratch: &mut Scratch, image: &mut Image<'_>) {
         let Some(fan) = self.layout().fans.get(state).filter(|fan| !fan.bundles.is_empty()) else { return };
         let (s, layout) = (self.forward.s, self.layout());
         let x = self.state(state, image.index);
-        self.forward.activate(x, scratch);
+        if self.weights_wanted {
+            self.forward.activate(x, scratch);
+        }
         for bundle in &fan.bundles {
             self.raw_grads(bundle, image.index, image.inner, &mut scratch.grads);
         }
@@ -273,12 +284,12 @@ impl<S: Simd> Reverse<'_, S> {
         where_positive(s, x, &scratch.relu_grad, Base::Own, to);
     }
 
-    /// Convolutions computed read by read: adds to the weights' gradients, writes that of the activated planes.
+    /// Convolutions computed read by read: adds to the weights' gradients if they are wanted, writes that of the activated planes.
     fn direct(&self, fan: &Fan, scratch: &mut Scratch, weight_grads: &mut [f32]) {
         let (s, layout) = (self.forward.s, self.layout());
         let ([h, w], plane) = (layout.plan.size(), layout.padded());
-        let untiled = |bundle: &&Bundle| layout.tiling(bundle).is_none();
-        for bundle in fan.bundles.iter().filter(|bundle| self.wanted && untiled(bundle)) {
+        let bundles = if self.weights_wanted { &fan.bundles[..] } else { &[] };
+        for bundle in bundles.iter().filter(|bundle| layout.tiling(bundle).is_none()) {
             let first = 2 * (bundle.first_pair * plane.len() + plane.origin());
             let (x, reads, pairs) = (&scratch.padded[..], &bundle.reads, bundle.pairs);
             let (g, g_pair) = (&scratch.grads[first..], 2 * plane.len());
@@ -300,7 +311,7 @@ impl<S: Simd> Reverse<'_, S> {
         product.store(s, &mut scratch.relu_grad);
     }
 
-    /// Convolutions computed by tiles: adds to the weights' gradients and to that of the activated planes.
+    /// Convolutions computed by tiles: adds to the weights' gradients if they are wanted, and to that of the activated planes.
     fn tiled(&self, fan: &Fan, scratch: &mut Scratch, weight_grads: &mut [f32]) {
         let (s, layout) = (self.forward.s, self.layout());
         let Scratch { padded, grads, relu_grad, strip: Some(strip), .. } = scratch else { return };
@@ -314,7 +325,7 @@ impl<S: Simd> Reverse<'_, S> {
             let grad = Planes { data: grads, blocks: &raw_blocks, steps: [PAIR, 2 * plane.row()] };
             let w = &self.forward.packed[fan.back_at..][..fan.tiled_len];
             let mut to = Outputs { data: relu_grad, blocks: &places, add: !fan.back.offsets.is_empty() };
-            if self.wanted {
+            if self.weights_wanted {
                 let to = &mut weight_grads[bundle.at..][..layout.packed_bundle_len(bundle)];
                 tiling.weight_grads(s, layout.planes(padded, &sources), grad, strip, to);
             }

@@ -73,7 +73,7 @@ pub(crate) struct Grads<'a> {
     inputs: [&'a mut [f32]; 2],
     /// `None` if nobody asks.
     weights: Option<&'a mut [f32]>,
-    /// `None` if nobody asks, or nothing is mixed.
+    /// `None` if nobody asks.
     mix: Option<&'a mut [f32]>,
     /// Of gains and biases, where there are any.
     affine: Option<[&'a mut [f32]; 2]>,
@@ -154,14 +154,17 @@ pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
         let saved = sound(kernel.forward(&given, &mut output));
         record(&norms, &K::stats(&saved), kernel.channels());
         let back = move |Way { output, grad, wanted, .. }: Way<'_, ARGUMENTS>| {
-            let lens = given.values.each_ref().map(|value| value.values().len());
-            let [mut first, mut second] = [lens[0], lens[1]].map(|len| WORKSPACE.take(len));
-            let [mut weights, mut mix] = [2, 3].map(|which| wanted[which].then(|| vec![0.0; lens[which]]));
-            let [mut gain, mut bias] = [4, 5].map(|which| vec![0.0; lens[which]]);
+            let [first, second, weights, mix, gain, bias] =
+                given.values.each_ref().map(|value| value.values().len());
+            let [_, _, weights_wanted, mix_wanted, ..] = wanted;
+            let [mut first, mut second] = [first, second].map(|len| WORKSPACE.take(len));
+            let [mut weights, mut mix] = [(weights_wanted, weights), (mix_wanted, mix)]
+                .map(|(wanted, len)| wanted.then(|| vec![0.0; len]));
+            let [mut gain, mut bias] = [gain, bias].map(|len| vec![0.0; len]);
             let grads = Grads {
                 inputs: [&mut first, &mut second],
                 weights: weights.as_deref_mut(),
-                mix: mix.as_deref_mut().filter(|_| given.mixed),
+                mix: mix.as_deref_mut(),
                 affine: given.affine.then_some([&mut gain, &mut bias]),
             };
             sound(kernel.backward(&given, output, saved, grad, grads));

@@ -334,6 +334,13 @@ pub enum ClipScope {
     AllParameters,
 }
 
+impl ClipScope {
+    /// Whether the norm counts gradients of what the coming step does not move.
+    pub fn counts_idle(self) -> bool {
+        self == Self::AllParameters
+    }
+}
+
 /// Distance between the outputs of both networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
