@@ -1,7 +1,8 @@
 //! Every kernel beside its bound, on one core in processor time: `cargo bench -p cdarts-kernels --bench bounds`.
 //!
 //! The bound is the longer of what the arithmetic takes at the measured rate of multiply-adds and what the bytes take at
-//! the rate measured for reading a buffer as large as all that the kernel touches ([`work`] counts both).
+//! the rate measured for reading a buffer as large as all that the kernel touches ([`work`] counts both). Beside it stand
+//! both one after the other: what a core takes that does not compute while it waits for memory.
 
 #![expect(clippy::print_stdout, reason = "a benchmark reports on stdout")]
 
@@ -38,8 +39,9 @@ impl Roofs {
         fits.or(self.reads.first()).map_or(f64::INFINITY, |(_, rate)| *rate)
     }
 
-    fn bound(&self, cost: &Cost, footprint: usize) -> f64 {
-        (cost.flops / self.flops).max(cost.bytes / self.rate(footprint))
+    /// Seconds of the arithmetic and of the bytes.
+    fn bounds(&self, cost: &Cost, footprint: usize) -> [f64; 2] {
+        [cost.flops / self.flops, cost.bytes / self.rate(footprint)]
     }
 }
 
@@ -64,15 +66,18 @@ fn row(roofs: &Roofs, case: &Case) {
     let mut bench = Bench::new(case);
     let (times, footprint) = time(&mut bench);
     for ((way, time), cost) in ["forward", "backward"].into_iter().zip(times).zip(bench.costs()) {
-        let bound = roofs.bound(&cost, footprint);
+        let [arithmetic, memory] = roofs.bounds(&cost, footprint);
+        let (bound, both) = (arithmetic.max(memory), arithmetic + memory);
         println!(
-            "{:42} {way:8} {:8.2} {:8.1} {:8.1} {:8.2} {:6.0} %",
+            "{:42} {way:8} {:8.2} {:8.1} {:8.1} {:8.2} {:6.0} % {:8.2} {:6.0} %",
             case.to_string(),
             time * 1e3,
             cost.flops / time / 1e9,
             cost.bytes / time / 1e9,
             bound * 1e3,
             100.0 * bound / time,
+            both * 1e3,
+            100.0 * both / time,
         );
     }
 }
@@ -84,8 +89,8 @@ fn table() {
     roofs.print();
     println!("batch {BATCH}, one core, least of {RUNS} runs in processor time");
     println!(
-        "{:42} {:8} {:>8} {:>8} {:>8} {:>8} {:>8}",
-        "kernel", "way", "ms", "GFLOP/s", "GB/s", "bound ms", "share"
+        "{:42} {:8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8} {:>8}",
+        "kernel", "way", "ms", "GFLOP/s", "GB/s", "bound ms", "share", "both ms", "share"
     );
     cases(&KERNELS)
         .iter()
