@@ -201,9 +201,9 @@ impl Job for Backward<'_> {
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let mut nodes = workspace.take(n * NODES * layout.plane());
         let wanted = Wanted { weights: to_weights.is_some(), mix: to_mix.is_some() };
+        let grads_len = if wanted.weights { layout.grads_len } else { 0 };
         // Never empty, so that every group has a chunk.
-        let grads_len = if wanted.weights { layout.grads_len.max(1) } else { 1 };
-        let mut weights = GroupSums::zeros(workspace, n, grads_len);
+        let mut weights = GroupSums::zeros(workspace, n, grads_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());

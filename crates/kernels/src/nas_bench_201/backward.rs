@@ -115,23 +115,17 @@ impl Job for Backward<'_> {
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace, true));
         let mut inner = workspace.take(n * INNER * layout.plane());
         let weights_wanted = grads.weights.is_some();
-        let grads_len = if weights_wanted { layout.packed_len.max(1) } else { 1 };
-        let mut weights = GroupSums::zeros(workspace, n, grads_len);
+        let grads_len = if weights_wanted { layout.packed_len } else { 0 };
+        // Never empty, so that every group has a chunk.
+        let mut weights = GroupSums::zeros(workspace, n, grads_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
         for node in (0..NODES).rev() {
             let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
-            let grads_of_norms = &norm_grads;
-            let reverse = Reverse {
-                forward,
-                saved: &saved,
-                grad_output,
-                grads: grads_of_norms,
-                weights_wanted,
-                places,
-            };
+            let reverse =
+                Reverse { forward, saved: &saved, grad_output, grads: &norm_grads, weights_wanted, places };
             run_pass(&reverse, &pool, node, [&mut inner, &mut *grads.x], &mut weights, &mut sums);
             let barrier = Barrier { layout, input, norms: &saved.norms, places, sums: &sums };
             barrier.after(node, &mut norm_grads, &mut mix);
