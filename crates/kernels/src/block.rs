@@ -132,6 +132,36 @@ fn pack_pairs<A: Sync, B: Sync>(
     });
 }
 
+/// A place behind every slice, and so is its sum with any other place.
+const NOWHERE: usize = usize::MAX / 4;
+
+/// A virtual input channel: the rows that it meets, and how far from the beginning of a row its weight lies.
+type Source = (usize, usize);
+
+/// Flat positions of a part's pointwise weights.
+struct Places {
+    /// Where the weights of each padded output channel begin, [`NOWHERE`] of padding; for FactorizedReduce once for each
+    /// gather, [`NOWHERE`] of the other half.
+    rows: Vec<Vec<usize>>,
+    /// Virtual input channels.
+    sources: Vec<Source>,
+}
+
+impl Places {
+    fn outputs(&self) -> Vec<usize> {
+        (0..self.rows[0].len()).collect()
+    }
+
+    /// Behind every slice where there is no weight.
+    fn at(&self, output: usize, (rows, offset): Source) -> usize {
+        self.rows[rows][output] + offset
+    }
+
+    fn value(&self, weights: &[f32], output: usize, source: Source) -> f32 {
+        weights.get(self.at(output, source)).copied().unwrap_or(0.0)
+    }
+}
+
 /// Positions of a block's packed weights and gradients.
 #[derive(Debug, Clone, Copy, Default)]
 struct Packed {
@@ -384,16 +414,6 @@ impl Block {
         if self.kernel.is_some() { self.virtual_blocks() * self.taps() * self.lanes() } else { 0 }
     }
 
-    /// Flat position of the pointwise weight between two real channels.
-    fn pointwise_at(&self, to: usize, gather: usize, from: usize) -> Option<usize> {
-        let fan = self.from.real();
-        match self.wiring {
-            Wiring::Dense { at, .. } => Some(at + (to * fan + from) * self.gathers.len() + gather),
-            Wiring::Halves { half, first, .. } if gather == 0 => (to < half).then(|| first + to * fan + from),
-            Wiring::Halves { half, second, .. } => (to >= half).then(|| second + (to - half) * fan + from),
-        }
-    }
-
     /// Flat position of the depthwise weight of padded channel `lane`.
     fn depthwise_at(&self, lane: usize, tap: usize) -> Option<usize> {
         let Wiring::Dense { depthwise, .. } = self.wiring else { return None };
@@ -409,24 +429,30 @@ impl Block {
         }
     }
 
-    /// Gather and real channel of a part's virtual input channels that are multiplied, `lanes` in each block.
-    fn sources(&self, part: &Part, lanes: usize) -> Vec<(usize, Option<usize>)> {
-        let blocks = self.from.blocks();
-        let block = |v: usize| {
-            (0..lanes).map(move |lane| (v / blocks, self.from.at(v % blocks * self.lanes() + lane)))
+    /// Where the weights of a part lie, from `lanes` channels of each of its virtual input blocks.
+    fn places(&self, part: &Part, lanes: usize) -> Places {
+        let (fan, gathers, blocks) = (self.from.real(), self.gathers.len(), self.from.blocks());
+        let outputs = part.outputs.start * self.lanes()..part.outputs.end * self.lanes();
+        let rows = |row: &dyn Fn(usize) -> Option<usize>| -> Vec<usize> {
+            outputs.clone().map(|lane| self.to.at(lane).and_then(row).unwrap_or(NOWHERE)).collect()
         };
-        part.sources.clone().flat_map(block).collect()
-    }
-
-    /// The real channel of a part's padded output channels.
-    fn outputs(&self, part: &Part) -> Vec<Option<usize>> {
-        let channels = part.outputs.start * self.lanes()..part.outputs.end * self.lanes();
-        channels.map(|channel| self.to.at(channel)).collect()
-    }
-
-    /// Flat position of the weight from a source to an output channel, where both are real.
-    fn weight_at(&self, to: Option<usize>, (gather, from): (usize, Option<usize>)) -> Option<usize> {
-        self.pointwise_at(to?, gather, from?)
+        let rows = match self.wiring {
+            Wiring::Dense { at, .. } => vec![rows(&|to| Some(at + to * fan * gathers))],
+            Wiring::Halves { half, first, second } => vec![
+                rows(&|to| (to < half).then(|| first + to * fan)),
+                rows(&|to| (to >= half).then(|| second + (to - half) * fan)),
+            ],
+        };
+        let source = |v: usize, lane: usize| {
+            let (gather, from) = (v / blocks, self.from.at(v % blocks * self.lanes() + lane));
+            match self.wiring {
+                Wiring::Dense { .. } => (0, from.map_or(NOWHERE, |from| from * gathers + gather)),
+                Wiring::Halves { .. } => (gather, from.unwrap_or(NOWHERE)),
+            }
+        };
+        let sources =
+            part.sources.clone().flat_map(|v| (0..lanes).map(move |lane| source(v, lane))).collect();
+        Places { rows, sources }
     }
 
     /// Lays the caller's weights out for the kernels.
@@ -456,26 +482,16 @@ impl Block {
 
     /// As [`pointwise`] wants them: of all outputs from the used lanes of all sources.
     fn pack_forward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
-        let (real, sources) = (self.outputs(part), self.sources(part, self.used_lanes()));
-        pack_pairs(
-            self.lanes(),
-            &real,
-            &sources,
-            |&real, &source| self.weight_at(real, source).map_or(0.0, |at| weights[at]),
-            to,
-        );
+        let places = self.places(part, self.used_lanes());
+        let weight = |&output: &usize, &source: &Source| places.value(weights, output, source);
+        pack_pairs(self.lanes(), &places.outputs(), &places.sources, weight, to);
     }
 
     /// As [`pointwise`] wants them on the way back: of all sources from all outputs.
     fn pack_backward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
-        let (real, sources) = (self.outputs(part), self.sources(part, self.lanes()));
-        pack_pairs(
-            self.lanes(),
-            &sources,
-            &real,
-            |&source, &real| self.weight_at(real, source).map_or(0.0, |at| weights[at]),
-            to,
-        );
+        let places = self.places(part, self.lanes());
+        let weight = |&source: &Source, &output: &usize| places.value(weights, output, source);
+        pack_pairs(self.lanes(), &places.sources, &places.outputs(), weight, to);
     }
 
     /// Hands packed gradients over in the caller's layout; `grads` are those of [`Block::weights`].
@@ -490,11 +506,11 @@ impl Block {
         }
         for part in &self.parts {
             let (packed, rest) = pointwise.split_at(part.weights_len(self.lanes(), self.lanes()));
-            let sources = self.sources(part, self.lanes());
-            for (&real, packed) in self.outputs(part).iter().zip(packed.chunks_exact(sources.len())) {
-                for (&value, &source) in packed.iter().zip(&sources) {
-                    if let Some(at) = self.weight_at(real, source) {
-                        grads[at - first] = value;
+            let places = self.places(part, self.lanes());
+            for (output, packed) in packed.chunks_exact(places.sources.len()).enumerate() {
+                for (&value, &source) in packed.iter().zip(&places.sources) {
+                    if let Some(grad) = grads.get_mut(places.at(output, source).wrapping_sub(first)) {
+                        *grad = value;
                     }
                 }
             }

@@ -7,6 +7,7 @@
 //! channels not even those between the blocks of separable convolutions.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -52,7 +53,7 @@ impl<'a> CellInput<'a> {
 /// What the forward pass keeps for the way back: raw convolution outputs and their statistics, and where all things lie.
 #[derive(Debug)]
 pub struct CellSaved {
-    pub(crate) layout: Layout,
+    pub(crate) layout: Arc<Layout>,
     pub(crate) raw: Buffer,
     /// The weights as the kernels want them.
     pub(crate) packed: Buffer,
@@ -398,7 +399,7 @@ impl CellPlan {
         if count == 1 && self.norms() > 0 {
             return Err(KernelError::OneValue { batch: input.n, height, width });
         }
-        let layout = Layout::new(self);
+        let layout = workspace.layout(self);
         let norms = Norms::new(self.norms(), layout.channels, self.affine(), input.affine, count)?;
         let raw = workspace.take(input.n * layout.raw_image());
         let mut packed = workspace.take(layout.packed_len);
@@ -423,7 +424,7 @@ impl CellPlan {
     ) -> Result<(), KernelError> {
         check_input(self, input)?;
         check("cell output", self.output_len(input.n), output.len())?;
-        let layout = Layout::new(self);
+        let layout = workspace.layout(self);
         let mut norms = Norms::new(self.norms(), layout.channels, self.affine(), input.affine, 0)?;
         norms.set_running(running)?;
         workspace
@@ -599,7 +600,7 @@ impl<S: Simd> Forward<'_, S> {
         to: &mut [f32],
     ) {
         let mut bias = [0f64; MAX_LANES];
-        let mut terms = vec![];
+        let mut terms = Vec::with_capacity(self.layout.entering(node).count());
         for (index, path) in self.layout.entering(node) {
             let k = self.input.weighting().at(index, path.edge, image);
             let pooled = |which: usize| &scratch.pooled[which][path.source * band.len..][..band.len];
@@ -728,7 +729,7 @@ impl Job for TrainForward<'_> {
 
     fn run<S: Simd>(self, s: S) -> CellSaved {
         let Self { workspace, input, output, mut saved } = self;
-        let layout = &saved.layout;
+        let layout = &*saved.layout;
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let per_image = (layout.plan.norms() * 2 * layout.channels.padded()).max(1);
         let mut stats = vec![0f64; input.n * per_image];

@@ -197,13 +197,13 @@ impl Job for Backward<'_> {
         let Self { workspace, input, output, saved, grad_output, grads } = self;
         let CellSaved { layout, mut raw, packed, norms, n } = saved;
         let CellGrads { s0, s1, weights: to_weights, affine, mix: to_mix } = grads;
-        let layout = &layout;
+        let layout = &*layout;
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let mut nodes = workspace.take(n * NODES * layout.plane());
         let wanted = Wanted { weights: to_weights.is_some(), mix: to_mix.is_some() };
         let grads_len = if wanted.weights { layout.grads_len } else { 0 };
         // Never empty, so that every group has a chunk.
-        let mut weights = GroupSums::zeros(workspace, n, grads_len.max(1));
+        let mut weights = GroupSums::new(workspace, n, grads_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
@@ -324,6 +324,9 @@ fn run_pass<S: Simd>(
                 .zip(s0.chunks_exact_mut(image_input))
                 .zip(s1.chunks_exact_mut(image_input))
                 .zip(sums.chunks_exact_mut(image_sums));
+            if matches!(pass, Pass::Start) {
+                weights.fill(0.0);
+            }
             pool.with(|scratch| {
                 for (i, ((((raw, nodes), s0), s1), sums)) in images.enumerate() {
                     let index = g * group + i;
@@ -374,8 +377,8 @@ impl<S: Simd> Reverse<'_, S> {
         let s = self.forward.s;
         let (area, plane) = (self.layout().area(), self.layout().plane());
         for (block, g) in image.nodes[node * plane..][..plane].chunks_exact(area).enumerate() {
-            let mut terms = vec![];
             let normed = || self.layout().entering(node).filter(|(_, path)| path.norms() > 0);
+            let mut terms = Vec::with_capacity(normed().count());
             for (_, path) in normed() {
                 let norm = path.norm + path.norms() - 1;
                 let y = &self.layout().last_raw(path, image.raw)[block * area..][..area];

@@ -30,13 +30,11 @@ pub(crate) struct GroupSums {
 }
 
 impl GroupSums {
-    /// Zeros for `n` images, `len` for each group.
-    pub fn zeros(workspace: &Workspace, n: usize, len: usize) -> Self {
+    /// Room for the sums of `n` images, `len` for each group. Whoever works on a group's first image clears its sums before.
+    pub fn new(workspace: &Workspace, n: usize, len: usize) -> Self {
         let groups = (MAX_SUMS / len.max(1)).clamp(MIN_GROUPS, MAX_GROUPS);
         let images = n.div_ceil(groups);
-        let mut sums = workspace.take(n.div_ceil(images) * len);
-        sums.par_chunks_mut(len.max(1)).for_each(|sums| sums.fill(0.0));
-        Self { images, sums, len }
+        Self { images, sums: workspace.take(n.div_ceil(images) * len), len }
     }
 
     /// Adds the later groups' sums to the first's.

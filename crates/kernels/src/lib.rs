@@ -78,6 +78,6 @@ pub use cell_backward::CellGrads;
 pub use error::KernelError;
 pub use mean_pool::MeanPool;
 pub use norm::{Affine, BatchStats, RunningStats};
-pub use norm_conv::{NormConv, NormConvGrads, NormConvInput, NormConvSaved};
+pub use norm_conv::{InputGrad, NormConv, NormConvGrads, NormConvInput, NormConvSaved};
 pub use simd::Level;
 pub use workspace::{Buffer, Workspace, keep_freed_memory};

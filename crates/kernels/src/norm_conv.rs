@@ -5,13 +5,13 @@
 use rayon::prelude::*;
 
 use crate::block::{Block, BlockScratch, RawGrad};
-use crate::blocked::{Channels, blocked_len};
+use crate::blocked::{Channels, MAX_LANES, blocked_len};
 use crate::cell::activate;
 use crate::direct::Direct;
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::GroupSums;
 use crate::norm::{Affine, BatchStats, NormGrads, Norms, RunningStats};
-use crate::pixelwise::{Base, Scale, dot, where_positive};
+use crate::pixelwise::{Base, Scale, Term, add_weighted, dot, where_positive};
 use crate::simd::{Job, Simd};
 use crate::workspace::{Buffer, Workspace};
 
@@ -63,15 +63,37 @@ impl NormConvSaved {
     }
 }
 
-/// Where the gradients of a [`NormConv`] go. Every slice is overwritten.
+/// Where the gradients of a [`NormConv`] go. Every slice but a sum is overwritten.
 #[derive(Debug)]
 pub struct NormConvGrads<'a> {
-    /// Of the input; `None` where nobody asks, as in a stem.
-    pub x: Option<&'a mut [f32]>,
+    /// Of the input.
+    pub x: InputGrad<'a>,
     /// Of the weights; `None` where they are frozen.
     pub weights: Option<&'a mut [f32]>,
     /// Of gain and bias; present exactly if the norm is affine.
     pub affine: Option<[&'a mut [f32]; 2]>,
+}
+
+/// What is done with the gradient of an input.
+#[derive(Debug)]
+pub enum InputGrad<'a> {
+    /// Nobody asks, as in a stem.
+    Unwanted,
+    /// It is written.
+    Write(&'a mut [f32]),
+    /// It is added to what other readers of the input found.
+    Add(&'a mut [f32]),
+}
+
+impl<'a> InputGrad<'a> {
+    /// The values, and whether they are added to.
+    fn parts(self) -> (Option<&'a mut [f32]>, bool) {
+        match self {
+            Self::Unwanted => (None, false),
+            Self::Write(values) => (Some(values), false),
+            Self::Add(values) => (Some(values), true),
+        }
+    }
 }
 
 impl NormConv {
@@ -247,7 +269,7 @@ impl NormConv {
         if let Some(weights) = &grads.weights {
             check("gradient of the weights", self.weights, weights.len())?;
         }
-        if let Some(x) = &grads.x {
+        if let InputGrad::Write(x) | InputGrad::Add(x) = &grads.x {
             check("gradient of the input", input.x.len(), x.len())?;
         }
         if grads.affine.is_some() != self.affine {
@@ -341,10 +363,11 @@ impl Job for Forward<'_> {
         let mut stats = vec![0f64; n * 2 * padded];
         let job = RawJob { workspace, input, packed: &saved.packed };
         let parts = saved.raw.par_chunks_mut(len).zip(stats.par_chunks_mut(2 * padded));
-        parts.enumerate().for_each(|(image, (raw, stats))| conv.raw(s, &job, image, raw, Some(stats)));
+        let parts = parts.enumerate().with_max_len(1);
+        parts.for_each(|(image, (raw, stats))| conv.raw(s, &job, image, raw, Some(stats)));
         saved.norms.finish(&[0], &stats, n, h * w);
         let pairs = saved.raw.par_chunks(len).zip(output.par_chunks_mut(len));
-        pairs.for_each(|(raw, to)| normalise(s, &saved.norms, raw, to, h * w * S::LANES));
+        pairs.with_max_len(1).for_each(|(raw, to)| normalise(s, &saved.norms, raw, to, h * w * S::LANES));
         saved
     }
 }
@@ -366,7 +389,7 @@ impl Job for Infer<'_> {
         let len = output.len() / input.n;
         let [h, w] = conv.block.output;
         let job = RawJob { workspace, input, packed: &packed };
-        output.par_chunks_mut(len).enumerate().for_each(|(image, to)| {
+        output.par_chunks_mut(len).enumerate().with_max_len(1).for_each(|(image, to)| {
             let mut raw = workspace.take(len);
             conv.raw(s, &job, image, &mut raw, None);
             normalise(s, norms, &raw, to, h * w * S::LANES);
@@ -392,8 +415,9 @@ impl Job for Backward<'_> {
         let direct = conv.direct.as_ref();
         let len = direct.map_or_else(|| conv.block.packed_grad_len(), Direct::packed_grad_len);
         let len = if grads.weights.is_some() { len } else { 0 };
-        let mut sums = GroupSums::zeros(workspace, input.n, len);
+        let mut sums = GroupSums::new(workspace, input.n, len);
         let group = sums.images;
+        let (x, adds) = grads.x.parts();
         let back = Back {
             s,
             conv,
@@ -403,13 +427,15 @@ impl Job for Backward<'_> {
             grad_output,
             grads: &coefficients,
             packed: &saved.packed,
+            base: if adds { Base::Own } else { Base::Zero },
         };
         let mut weights = sums.sums.chunks_exact_mut(len.max(1));
-        let mut x = grads.x.into_iter().flat_map(|x| x.chunks_mut(group * conv.input_image()));
+        let mut x = x.into_iter().flat_map(|x| x.chunks_mut(group * conv.input_image()));
         let groups = (0..input.n).step_by(group);
         let groups: Vec<_> =
             groups.map(|first| (first, weights.next().unwrap_or_default(), x.next())).collect();
-        groups.into_par_iter().for_each(|(first, weights, x)| {
+        groups.into_par_iter().with_max_len(1).for_each(|(first, weights, x)| {
+            weights.fill(0.0);
             let mut x = x.into_iter().flat_map(|x| x.chunks_exact_mut(conv.input_image()));
             (first..input.n.min(first + group)).for_each(|image| back.image(image, weights, x.next()));
         });
@@ -438,6 +464,7 @@ impl NormConv {
             .par_chunks(len)
             .zip(grad_output.par_chunks(len))
             .zip(parts.par_chunks_mut(2 * padded))
+            .with_max_len(1)
             .for_each(|((raw, g), parts)| {
                 for (block, (y, g)) in raw.chunks_exact(area).zip(g.chunks_exact(area)).enumerate() {
                     let sums = dot(s, g, y, saved.norms.line(0, block).centre);
@@ -466,6 +493,8 @@ struct Back<'a, S> {
     grad_output: &'a [f32],
     grads: &'a NormGrads,
     packed: &'a [f32],
+    /// What the input's gradient is added to.
+    base: Base<'a>,
 }
 
 impl<S: Simd> Back<'_, S> {
@@ -508,28 +537,36 @@ impl<S: Simd> Back<'_, S> {
             direct.backward(self.s, self.workspace, self.packed, padded, raw, (&mut *weights, to));
         };
         match x {
-            Some(to) if self.conv.relu => {
-                let len = self.conv.input_image();
-                let mut relu_grad = self.workspace.take(len);
-                back(Some(&mut relu_grad));
-                where_positive(self.s, &self.input.x[image * len..][..len], &relu_grad, Base::Zero, to);
+            Some(to) if self.conv.relu || matches!(self.base, Base::Own) => {
+                let mut grad = self.workspace.take(self.conv.input_image());
+                back(Some(&mut grad));
+                self.hand_over(image, &grad, to);
             }
             x => back(x),
         }
     }
 
+    /// Gives out the gradient of an image's input behind the ReLU; without one it is added.
+    fn hand_over(&self, image: usize, grad: &[f32], to: &mut [f32]) {
+        let len = self.conv.input_image();
+        if self.conv.relu {
+            return where_positive(self.s, &self.input.x[image * len..][..len], grad, self.base, to);
+        }
+        let all = Term { y: grad, centre: &[0.0; MAX_LANES], a: [1.0; MAX_LANES] };
+        add_weighted(self.s, &[all], to);
+    }
+
     fn input_grad(&self, image: usize, planes: &[f32], to: &mut [f32]) {
         let block = &self.conv.block;
         if !self.conv.relu {
-            return block.backward_input(self.s, self.packed, planes, false, to);
+            let adds = matches!(self.base, Base::Own);
+            return block.backward_input(self.s, self.packed, planes, adds, to);
         }
-        let len = self.conv.input_image();
-        let x = &self.input.x[image * len..][..len];
         if block.is_pointwise() && block.grad_plane.border == 0 {
-            return where_positive(self.s, x, planes, Base::Zero, to);
+            return self.hand_over(image, planes, to);
         }
-        let mut relu_grad = self.workspace.take(len);
-        block.backward_input(self.s, self.packed, planes, false, &mut relu_grad);
-        where_positive(self.s, x, &relu_grad, Base::Zero, to);
+        let mut grad = self.workspace.take(self.conv.input_image());
+        block.backward_input(self.s, self.packed, planes, false, &mut grad);
+        self.hand_over(image, &grad, to);
     }
 }

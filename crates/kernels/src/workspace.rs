@@ -3,6 +3,8 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::cell::Layout;
+use crate::plan::CellPlan;
 use crate::simd::Level;
 
 /// A pool of buffers and the instructions to use. Clones share the pool. Every kernel takes its scratch and
@@ -11,8 +13,13 @@ use crate::simd::Level;
 #[derive(Debug, Clone)]
 pub struct Workspace {
     pool: Arc<Mutex<Vec<Vec<Chunk>>>>,
+    /// Of the cells that ran last, the newest at the end.
+    layouts: Arc<Mutex<Vec<Arc<Layout>>>>,
     level: Level,
 }
+
+/// Layouts kept, more than two networks have kinds of cells.
+const LAYOUTS: usize = 64;
 
 /// A cache line: keeps every vector inside one.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +44,7 @@ impl Workspace {
     /// An empty pool with chosen instructions.
     #[must_use]
     pub fn with_level(level: Level) -> Self {
-        Self { pool: Arc::default(), level }
+        Self { pool: Arc::default(), layouts: Arc::default(), level }
     }
 
     /// The instructions in use.
@@ -71,6 +78,20 @@ impl Workspace {
             None => allocate(chunks),
         };
         Buffer { chunks, len, pool: Arc::clone(&self.pool) }
+    }
+
+    /// The layout of `plan`: found again, since to make one takes as long as a pass over a small image.
+    pub(crate) fn layout(&self, plan: &CellPlan) -> Arc<Layout> {
+        let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        let layout = match layouts.iter().position(|layout| layout.plan == *plan) {
+            Some(index) => layouts.remove(index),
+            None => Arc::new(Layout::new(plan)),
+        };
+        if layouts.len() == LAYOUTS {
+            layouts.remove(0);
+        }
+        layouts.push(Arc::clone(&layout));
+        layout
     }
 
     /// A buffer of `len` zeros.

@@ -6,7 +6,8 @@ mod support;
 
 use cdarts_kernels::reference::{self, NormConvTape, Params, Tensor};
 use cdarts_kernels::{
-    Affine, Channels, KernelError, NormConv, NormConvGrads, NormConvInput, RunningStats, Width, Workspace,
+    Affine, Channels, InputGrad, KernelError, NormConv, NormConvGrads, NormConvInput, RunningStats, Width,
+    Workspace,
 };
 use proptest::prelude::*;
 use support::{Bounds, Named, Random, assert_close, assert_threads_change_nothing, blocked, double, plain};
@@ -31,6 +32,17 @@ struct Case {
     bias: Vec<f32>,
     grad: Vec<f32>,
 }
+
+/// What is asked of the input's gradient.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    Nothing,
+    Write,
+    Add,
+}
+
+/// What other readers of an input found before.
+const OTHERS: f32 = 0.5;
 
 impl Case {
     fn new(
@@ -67,7 +79,7 @@ impl Case {
         Self::new(self.kind, from, to, self.size, self.n, affine, self.seed)
     }
 
-    fn fast(&self, workspace: &Workspace, ask_input: bool, ask_weights: bool) -> Named {
+    fn fast(&self, workspace: &Workspace, ask_input: Ask, ask_weights: bool) -> Named {
         let (n, to, out) = (self.n, self.conv.output_channels(), self.conv.output_size());
         let x = blocked(n, self.from, self.size, &self.x);
         let affine = self.affine.then_some(Affine { gain: &self.gain, bias: &self.bias });
@@ -79,15 +91,23 @@ impl Case {
         let running = RunningStats { mean: &stats.mean, var: &stats.var };
         self.conv.infer(workspace, &input, running, &mut inference).unwrap();
         let grad = blocked(n, to, out, &self.grad);
-        let (mut gx, mut weights) = (vec![f32::NAN; x.len()], vec![f32::NAN; self.weights.len()]);
+        let others = if ask_input == Ask::Add { OTHERS } else { f32::NAN };
+        let (mut gx, mut weights) = (vec![others; x.len()], vec![f32::NAN; self.weights.len()]);
         let mut gains = [0, 1].map(|_| vec![0.0; self.gain.len()]);
         let [gain, bias] = &mut gains;
         let grads = NormConvGrads {
-            x: ask_input.then_some(&mut gx[..]),
+            x: match ask_input {
+                Ask::Nothing => InputGrad::Unwanted,
+                Ask::Write => InputGrad::Write(&mut gx),
+                Ask::Add => InputGrad::Add(&mut gx),
+            },
             weights: ask_weights.then_some(&mut weights),
             affine: self.affine.then_some([gain, bias]),
         };
         self.conv.backward(workspace, &input, saved, &grad, grads).unwrap();
+        if ask_input == Ask::Add {
+            gx.iter_mut().for_each(|value| *value -= OTHERS);
+        }
         vec![
             ("output", plain(n, to, out, &output)),
             ("mean", double(&stats.mean)),
@@ -146,13 +166,18 @@ impl Case {
     }
 
     fn compare_one(&self, ask_input: bool) {
-        let fast = self.fast(&Workspace::new(), ask_input, true);
+        let asked: &[Ask] = if ask_input { &[Ask::Write, Ask::Add] } else { &[Ask::Nothing] };
+        asked.iter().for_each(|&ask| self.compare_asked(ask));
+    }
+
+    fn compare_asked(&self, ask: Ask) {
+        let fast = self.fast(&Workspace::new(), ask, true);
         let (exact, single) = (self.reference::<f64>(), self.reference::<f32>());
         let what =
             format!("{:?} {:?} to {:?} n {}", self.kind, self.from, self.conv.output_channels(), self.n);
         let [h, w] = self.conv.output_size();
         let bounds = Bounds::new(self.n * h * w, self.grad.len());
-        let asked = if ask_input { fast.len() } else { fast.len() - 1 };
+        let asked = if ask == Ask::Nothing { fast.len() - 1 } else { fast.len() };
         for i in 0..asked {
             assert_close(fast[i].0, &fast[i].1, [&exact[i].1, &single[i].1], &bounds, &what);
         }
@@ -177,7 +202,7 @@ fn what_the_other_width_kept_is_refused() {
     let input = NormConvInput { n: 2, x: &x, weights: &case.weights, affine: None };
     let mut output = vec![0.0; x.len()];
     let saved = other.conv.forward(&workspace, &input, &mut output).unwrap();
-    let grads = NormConvGrads { x: None, weights: None, affine: None };
+    let grads = NormConvGrads { x: InputGrad::Unwanted, weights: None, affine: None };
     let refused = case.conv.backward(&workspace, &input, saved, &output, grads);
     let (expected, found) = ("this plan's", "another plan's");
     assert_eq!(refused, Err(KernelError::Argument { what: "saved values", expected, found }));
@@ -210,7 +235,7 @@ fn frozen_weights_change_nothing_else() {
         (Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true }, [16, 16]),
     ] {
         let case = Case::new(kind, Channels::new(11), 9, size, 3, true, 4);
-        let [all, frozen] = [true, false].map(|asked| case.fast(&Workspace::new(), true, asked));
+        let [all, frozen] = [true, false].map(|asked| case.fast(&Workspace::new(), Ask::Write, asked));
         for ((name, all), (_, frozen)) in all.iter().zip(&frozen) {
             if *name == "grad weights" {
                 assert!(frozen.iter().all(|value| value.is_nan()), "nobody asked, nothing is written");
@@ -234,7 +259,7 @@ fn threads_do_not_change_a_bit() {
     let kind = Kind::Dense { kernel: 3, stride: 1, padding: 1, relu: true };
     for size in [[7, 8], [7, 9], [8, 8], [16, 16]] {
         let case = Case::new(kind, Channels::new(20), 12, size, 41, true, 9);
-        assert_threads_change_nothing(|| case.fast(&Workspace::new(), true, true));
+        assert_threads_change_nothing(|| case.fast(&Workspace::new(), Ask::Write, true));
     }
 }
 

@@ -10,7 +10,7 @@ use divan::counter::{BytesCount, ItemsCount};
 
 use cdarts_kernels::plan::{CellPlan, Edge, NODES, Op};
 use cdarts_kernels::{
-    Affine, CellGrads, CellInput, CellSaved, Channels, Level, MeanPool, NormConv, NormConvGrads,
+    Affine, CellGrads, CellInput, CellSaved, Channels, InputGrad, Level, MeanPool, NormConv, NormConvGrads,
     NormConvInput, NormConvSaved, Width, Workspace, blocked_len, nas_bench_201,
 };
 
@@ -316,7 +316,8 @@ impl Bench {
             (Plan::Conv(conv), Saved::Conv(saved)) => {
                 let (gain, bias) = mix.split_at_mut(self.channels as usize);
                 let affine = self.affine.then_some([gain, bias]);
-                let grads = NormConvGrads { x: Some(&mut g0), weights: Some(&mut weights), affine };
+                let grads =
+                    NormConvGrads { x: InputGrad::Write(&mut g0), weights: Some(&mut weights), affine };
                 conv.backward(workspace, &self.conv_input(), saved, &self.grad, grads)
             }
             (Plan::Pool(pool), _) => pool.backward(workspace, BATCH, s0, &self.grad, &mut g0),

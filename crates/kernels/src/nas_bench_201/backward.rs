@@ -117,7 +117,7 @@ impl Job for Backward<'_> {
         let weights_wanted = grads.weights.is_some();
         let grads_len = if weights_wanted { layout.packed_len } else { 0 };
         // Never empty, so that every group has a chunk.
-        let mut weights = GroupSums::zeros(workspace, n, grads_len.max(1));
+        let mut weights = GroupSums::new(workspace, n, grads_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
@@ -219,11 +219,15 @@ fn run_pass<S: Simd>(
         .zip(sums.par_chunks_mut(group * image_sums))
         .zip(weights.sums.par_chunks_mut(group_weights))
         .enumerate()
+        .with_max_len(1)
         .for_each(|(g, (((inner, x), sums), weights))| {
             let images = inner
                 .chunks_exact_mut(inner_image)
                 .zip(x.chunks_exact_mut(plane))
                 .zip(sums.chunks_exact_mut(image_sums));
+            if node == NODES - 1 {
+                weights.fill(0.0);
+            }
             pool.with(|scratch| {
                 for (i, ((inner, x), sums)) in images.enumerate() {
                     let mut image = Image { index: g * group + i, inner, x, sums, weights: &mut *weights };

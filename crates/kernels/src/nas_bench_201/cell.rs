@@ -349,6 +349,7 @@ fn run_pass<S: Simd>(
         .zip(output.par_chunks_mut(group * plane))
         .zip(stats.par_chunks_mut(group * stats_image))
         .enumerate()
+        .with_max_len(1)
         .for_each(|(g, (((raw, inner), output), stats))| {
             let images = raw
                 .chunks_exact_mut(raw_image)

@@ -153,7 +153,7 @@ pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
         let mut output = WORKSPACE.take(len);
         let saved = sound(kernel.forward(&given, &mut output));
         record(&norms, &K::stats(&saved), kernel.channels());
-        let back = move |Way { output, grad, wanted }: Way<'_, ARGUMENTS>| {
+        let back = move |Way { output, grad, wanted, .. }: Way<'_, ARGUMENTS>| {
             let [first, second, weights, mix, gain, bias] =
                 given.values.each_ref().map(|value| value.values().len());
             let [_, _, weights_wanted, mix_wanted, ..] = wanted;

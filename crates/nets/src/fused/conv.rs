@@ -1,10 +1,10 @@
 //! (ReLU →) convolution → batch norm as one operation: pre-processing and stem.
 
 use burn::tensor::Tensor;
-use cdarts_kernels::{Affine, NormConv, NormConvGrads, NormConvInput, RunningStats};
+use cdarts_kernels::{Affine, InputGrad, NormConv, NormConvGrads, NormConvInput, RunningStats};
 
 use super::flat::flat;
-use super::operation::{Forward, Way, apply, constant, host, nothing, parent};
+use super::operation::{Forward, Values, Way, apply, constant, host, nothing, parent};
 use super::{Blocked, WORKSPACE, sound};
 use crate::norm::BatchNorm;
 
@@ -70,19 +70,27 @@ pub(crate) fn norm_conv(
         let saved = sound(conv.forward(&WORKSPACE, &input, &mut output));
         let stats = saved.stats();
         norm.record(&stats.mean, &stats.var);
-        let back = move |Way { grad, wanted, .. }: Way<'_, 4>| {
+        let back = move |Way { grad, wanted, begun, .. }: Way<'_, 4>| {
             let input = NormConvInput {
                 n,
                 x: x.values(),
                 weights: weights.values(),
                 affine: affine.then(|| Affine { gain: gain.values(), bias: bias.values() }),
             };
-            let mut grad_x = wanted[0].then(|| WORKSPACE.take(x.values().len()));
+            let others = begun[0].take_if(|values| matches!(values, Values::Pooled(_)));
+            let (mut grad_x, adds) = match others {
+                Some(Values::Pooled(others)) => (Some(others), true),
+                _ => (wanted[0].then(|| WORKSPACE.take(x.values().len())), false),
+            };
             let mut grad_weights = wanted[1].then(|| vec![0.0; weights.values().len()]);
             let mut grad_gain = vec![0.0; gain.values().len()];
             let mut grad_bias = vec![0.0; bias.values().len()];
             let grads = NormConvGrads {
-                x: grad_x.as_deref_mut(),
+                x: match grad_x.as_deref_mut() {
+                    None => InputGrad::Unwanted,
+                    Some(sum) if adds => InputGrad::Add(sum),
+                    Some(values) => InputGrad::Write(values),
+                },
                 weights: grad_weights.as_deref_mut(),
                 affine: affine.then_some([&mut grad_gain[..], &mut grad_bias[..]]),
             };

@@ -49,12 +49,23 @@ impl Values {
     fn tensor(self, shape: impl Into<Shape>) -> FlexTensor {
         let bytes = match self {
             Self::Own(values) => Bytes::from_elems(values),
-            Self::Pooled(values) => {
-                Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Other)
-            }
+            Self::Pooled(values) => return pooled(values, shape),
         };
         FlexTensor::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
     }
+
+    fn as_mut_slice(&mut self) -> &mut [f32] {
+        match self {
+            Self::Own(values) => values,
+            Self::Pooled(values) => values,
+        }
+    }
+}
+
+/// A tensor on memory of the workspace.
+pub(super) fn pooled(values: impl AsRef<[u8]> + Send + 'static, shape: impl Into<Shape>) -> FlexTensor {
+    let bytes = Bytes::from_shared(bytes::Bytes::from_owner(values), AllocationProperty::Other);
+    FlexTensor::from_data(TensorData::from_bytes(bytes, shape, DType::F32))
 }
 
 /// What the way back starts from.
@@ -65,6 +76,8 @@ pub(super) struct Way<'a, const N: usize> {
     pub grad: &'a [f32],
     /// Which parents' gradients somebody waits for.
     pub wanted: [bool; N],
+    /// What other readers of a parent found. Who takes it gives the sum.
+    pub begun: &'a mut [Option<Values>; N],
 }
 
 /// What an operation gives on its way forward.
@@ -175,25 +188,43 @@ impl<const N: usize> Backward<Flex, N> for SliceOperation {
         let grad = grads.consume::<Flex>(&ops.node).to_contiguous();
         let back = ops.state.back.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(back) = back else { return };
-        let way = Way {
-            output: ops.state.output.as_ref().map_or(&[], Host::values),
-            grad: grad.as_slice::<f32>().unwrap_or_default(),
-            wanted: ops.parents.each_ref().map(Option::is_some),
-        };
         readers::done(ops.node.id);
+        let parents = ops.parents;
+        // Of a leaf, burn keeps what it gives out.
+        let inner =
+            parents.each_ref().map(|parent| parent.as_ref().is_some_and(|parent| !parent.parents.is_empty()));
         laps::way_back(ops.state.part, || {
-            for ((parent, shape), values) in ops.parents.into_iter().zip(ops.state.shapes).zip(back(way)) {
-                let (Some(parent), Some(mut values)) = (parent, values) else { continue };
-                // Of a leaf, burn keeps what it gives out.
-                let leaf = parent.parents.is_empty();
-                if let (Values::Pooled(values), false) = (&mut values, leaf)
-                    && readers::again(parent.id)
-                {
-                    let others = grads.consume::<Flex>(&parent).to_contiguous();
-                    readers::add(values, others.as_slice::<f32>().unwrap_or_default());
-                }
-                grads.register::<Flex>(parent.id, values.tensor(shape));
+            let mut begun = std::array::from_fn(|i| {
+                let parent = parents[i].as_ref().filter(|_| inner[i])?;
+                readers::begun(parent.id, || grads.consume::<Flex>(parent))
+            });
+            let found = back(Way {
+                output: ops.state.output.as_ref().map_or(&[], Host::values),
+                grad: grad.as_slice::<f32>().unwrap_or_default(),
+                wanted: parents.each_ref().map(Option::is_some),
+                begun: &mut begun,
+            });
+            let sums = found.into_iter().zip(begun).map(|(found, begun)| sum(found, begun));
+            for (((parent, inner), shape), sum) in
+                parents.into_iter().zip(inner).zip(ops.state.shapes).zip(sums)
+            {
+                let (Some(parent), Some(sum)) = (parent, sum) else { continue };
+                let tensor = match sum {
+                    Values::Pooled(values) if inner => pooled(readers::lend(parent.id, values), shape),
+                    values => values.tensor(shape),
+                };
+                grads.register::<Flex>(parent.id, tensor);
             }
         });
     }
+}
+
+/// What one reader of a state found, and others before.
+fn sum(found: Option<Values>, begun: Option<Values>) -> Option<Values> {
+    let (mut found, mut begun) = match (found, begun) {
+        (Some(found), Some(begun)) => (found, begun),
+        (found, begun) => return found.or(begun),
+    };
+    readers::add(found.as_mut_slice(), begun.as_mut_slice());
+    Some(found)
 }
