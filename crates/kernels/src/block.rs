@@ -115,50 +115,81 @@ impl BackTaps {
     }
 }
 
-/// Lays weights out for [`pointwise`]: columns of `to` by pairs of blocks of so many lanes, a row for each of `from`.
-fn pack_pairs<A: Sync, B: Sync>(
-    lanes: usize,
-    to: &[A],
-    from: &[B],
-    weight: impl Fn(&A, &B) -> f32 + Sync,
-    packed: &mut [f32],
-) {
-    let pair = 2 * lanes * from.len();
-    let pairs = packed.par_chunks_mut(pair).with_min_len(PACKED_AT_ONCE.div_ceil(pair));
-    pairs.zip(to.par_chunks(2 * lanes)).for_each(|(packed, to)| {
-        for (packed, from) in packed.chunks_exact_mut(to.len()).zip(from) {
-            packed.iter_mut().zip(to).for_each(|(packed, to)| *packed = weight(to, from));
-        }
-    });
+/// Where a part's pointwise weights lie in the caller's slice.
+struct Places {
+    /// Where the weights of each padded output channel begin, none of padding; for FactorizedReduce once for each gather,
+    /// none of the other half.
+    rows: Vec<Vec<Option<usize>>>,
+    /// Virtual input channels, none of padding; no stretch crosses a multiple of a pair of blocks.
+    stretches: Vec<Stretch>,
+    /// From the weight of a channel to that of the next.
+    step: usize,
+    /// Virtual input channels, padding included.
+    sources: usize,
 }
 
-/// A place behind every slice, and so is its sum with any other place.
-const NOWHERE: usize = usize::MAX / 4;
+/// Virtual input channels whose weights follow each other, [`Places::step`] apart.
+struct Stretch {
+    /// The first channel.
+    first: usize,
+    len: usize,
+    /// Which rows it meets.
+    rows: usize,
+    /// How far from the beginning of a row its weights lie.
+    offset: usize,
+}
 
-/// A virtual input channel: the rows that it meets, and how far from the beginning of a row its weight lies.
-type Source = (usize, usize);
-
-/// Flat positions of a part's pointwise weights.
-struct Places {
-    /// Where the weights of each padded output channel begin, [`NOWHERE`] of padding; for FactorizedReduce once for each
-    /// gather, [`NOWHERE`] of the other half.
-    rows: Vec<Vec<usize>>,
-    /// Virtual input channels.
-    sources: Vec<Source>,
+impl Stretch {
+    fn channels(&self) -> Range<usize> {
+        self.first..self.first + self.len
+    }
 }
 
 impl Places {
-    fn outputs(&self) -> Vec<usize> {
-        (0..self.rows[0].len()).collect()
+    /// Where the weights from a stretch to an output begin.
+    fn at(&self, stretch: &Stretch, output: usize) -> Option<usize> {
+        Some(self.rows[stretch.rows][output]? + stretch.offset)
     }
 
-    /// Behind every slice where there is no weight.
-    fn at(&self, output: usize, (rows, offset): Source) -> usize {
-        self.rows[rows][output] + offset
+    fn outputs(&self) -> usize {
+        self.rows[0].len()
     }
 
-    fn value(&self, weights: &[f32], output: usize, source: Source) -> f32 {
-        weights.get(self.at(output, source)).copied().unwrap_or(0.0)
+    /// As [`pointwise`] wants them forward: columns of outputs by pairs of blocks, a row for each source.
+    fn pack_forward(&self, weights: &[f32], lanes: usize, packed: &mut [f32]) {
+        let pair = 2 * lanes * self.sources;
+        let pairs = packed.par_chunks_mut(pair).with_min_len(PACKED_AT_ONCE.div_ceil(pair)).enumerate();
+        pairs.for_each(|(index, packed)| {
+            packed.fill(0.0);
+            let outputs = packed.len() / self.sources;
+            for stretch in &self.stretches {
+                let rows = &mut packed[stretch.first * outputs..][..stretch.len * outputs];
+                for column in 0..outputs {
+                    let Some(at) = self.at(stretch, index * 2 * lanes + column) else { continue };
+                    let to = rows[column..].iter_mut().step_by(outputs);
+                    to.zip(weights[at..].iter().step_by(self.step)).for_each(|(to, &weight)| *to = weight);
+                }
+            }
+        });
+    }
+
+    /// As [`pointwise`] wants them on the way back: columns of sources by pairs of blocks, a row for each output.
+    fn pack_backward(&self, weights: &[f32], lanes: usize, packed: &mut [f32]) {
+        let pair = 2 * lanes * self.outputs();
+        let pairs = packed.par_chunks_mut(pair).with_min_len(PACKED_AT_ONCE.div_ceil(pair)).enumerate();
+        pairs.for_each(|(index, packed)| {
+            packed.fill(0.0);
+            let (first, sources) = (index * 2 * lanes, packed.len() / self.outputs());
+            let own = |stretch: &&Stretch| (first..first + sources).contains(&stretch.first);
+            for stretch in self.stretches.iter().filter(own) {
+                let place = stretch.first - first;
+                for (output, row) in packed.chunks_exact_mut(sources).enumerate() {
+                    let Some(at) = self.at(stretch, output) else { continue };
+                    let to = row[place..][..stretch.len].iter_mut();
+                    to.zip(weights[at..].iter().step_by(self.step)).for_each(|(to, &weight)| *to = weight);
+                }
+            }
+        });
     }
 }
 
@@ -414,10 +445,21 @@ impl Block {
         if self.kernel.is_some() { self.virtual_blocks() * self.taps() * self.lanes() } else { 0 }
     }
 
-    /// Flat position of the depthwise weight of padded channel `lane`.
-    fn depthwise_at(&self, lane: usize, tap: usize) -> Option<usize> {
-        let Wiring::Dense { depthwise, .. } = self.wiring else { return None };
-        Some(depthwise + self.from.at(lane)? * self.taps() + tap)
+    /// For every real channel of a depthwise kernel the flat positions of its weights, and where the first of them lies among
+    /// the packed ones, `[blocks, taps, b]`.
+    fn depthwise_weights(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
+        let (taps, lanes) = (self.taps(), self.lanes());
+        let at = match (self.wiring, self.kernel) {
+            (Wiring::Dense { depthwise, .. }, Some(_)) => Some(depthwise),
+            _ => None,
+        };
+        let channel = move |(at, padded): (usize, usize)| {
+            let own = at + self.from.at(padded)? * taps;
+            Some((own..own + taps, padded / lanes * taps * lanes + padded % lanes))
+        };
+        at.into_iter()
+            .flat_map(|at| (0..self.from.padded()).map(move |padded| (at, padded)))
+            .filter_map(channel)
     }
 
     /// Flat positions of the block's weights, which lie together.
@@ -433,8 +475,8 @@ impl Block {
     fn places(&self, part: &Part, lanes: usize) -> Places {
         let (fan, gathers, blocks) = (self.from.real(), self.gathers.len(), self.from.blocks());
         let outputs = part.outputs.start * self.lanes()..part.outputs.end * self.lanes();
-        let rows = |row: &dyn Fn(usize) -> Option<usize>| -> Vec<usize> {
-            outputs.clone().map(|lane| self.to.at(lane).and_then(row).unwrap_or(NOWHERE)).collect()
+        let rows = |row: &dyn Fn(usize) -> Option<usize>| -> Vec<Option<usize>> {
+            outputs.clone().map(|lane| self.to.at(lane).and_then(row)).collect()
         };
         let rows = match self.wiring {
             Wiring::Dense { at, .. } => vec![rows(&|to| Some(at + to * fan * gathers))],
@@ -443,75 +485,66 @@ impl Block {
                 rows(&|to| (to >= half).then(|| second + (to - half) * fan)),
             ],
         };
-        let source = |v: usize, lane: usize| {
-            let (gather, from) = (v / blocks, self.from.at(v % blocks * self.lanes() + lane));
-            match self.wiring {
-                Wiring::Dense { .. } => (0, from.map_or(NOWHERE, |from| from * gathers + gather)),
-                Wiring::Halves { .. } => (gather, from.unwrap_or(NOWHERE)),
+        let step = if matches!(self.wiring, Wiring::Dense { .. }) { gathers } else { 1 };
+        let mut stretches: Vec<Stretch> = vec![];
+        let sources = part.sources.clone().flat_map(|v| (0..lanes).map(move |lane| (v, lane)));
+        for (place, (v, lane)) in sources.enumerate() {
+            let Some(from) = self.from.at(v % blocks * self.lanes() + lane) else { continue };
+            let (rows, offset) = match self.wiring {
+                Wiring::Dense { .. } => (0, from * gathers + v / blocks),
+                Wiring::Halves { .. } => (v / blocks, from),
+            };
+            match stretches.last_mut() {
+                Some(last)
+                    if place % (2 * self.lanes()) > 0
+                        && (last.channels().end, last.rows) == (place, rows)
+                        && last.offset + last.len * step == offset =>
+                {
+                    last.len += 1;
+                }
+                _ => stretches.push(Stretch { first: place, len: 1, rows, offset }),
             }
-        };
-        let sources =
-            part.sources.clone().flat_map(|v| (0..lanes).map(move |lane| source(v, lane))).collect();
-        Places { rows, sources }
+        }
+        Places { rows, stretches, step, sources: part.sources.len() * lanes }
     }
 
     /// Lays the caller's weights out for the kernels.
     pub fn pack(&self, weights: &[f32], to: &mut [f32]) {
         let packed = self.packed;
-        let (taps, used) = (self.taps(), self.used_lanes());
-        let value = |at: Option<usize>| at.map_or(0.0, |at| weights[at]);
+        let used = self.used_lanes();
         let (depthwise, pointwise) = to[..packed.len].split_at_mut(packed.forward);
-        for (i, to) in depthwise.iter_mut().enumerate() {
-            let (block, tap, lane) = (i / (taps * self.lanes()), i / self.lanes() % taps, i % self.lanes());
-            *to = if self.kernel.is_some() {
-                value(self.depthwise_at(block * self.lanes() + lane, tap))
-            } else {
-                1.0
-            };
+        depthwise.fill(if self.kernel.is_some() { 0.0 } else { 1.0 });
+        for (own, lane) in self.depthwise_weights() {
+            let to = depthwise[lane..].iter_mut().step_by(self.lanes());
+            to.zip(&weights[own]).for_each(|(to, &weight)| *to = weight);
         }
         let (mut forward, mut backward) = pointwise.split_at_mut(packed.backward - packed.forward);
         for part in &self.parts {
             let (to, rest) = forward.split_at_mut(part.weights_len(self.lanes(), used));
-            self.pack_forward(weights, part, to);
+            self.places(part, used).pack_forward(weights, self.lanes(), to);
             forward = rest;
             let (to, rest) = backward.split_at_mut(part.weights_len(self.lanes(), self.lanes()));
-            self.pack_backward(weights, part, to);
+            self.places(part, self.lanes()).pack_backward(weights, self.lanes(), to);
             backward = rest;
         }
     }
 
-    /// As [`pointwise`] wants them: of all outputs from the used lanes of all sources.
-    fn pack_forward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
-        let places = self.places(part, self.used_lanes());
-        let weight = |&output: &usize, &source: &Source| places.value(weights, output, source);
-        pack_pairs(self.lanes(), &places.outputs(), &places.sources, weight, to);
-    }
-
-    /// As [`pointwise`] wants them on the way back: of all sources from all outputs.
-    fn pack_backward(&self, weights: &[f32], part: &Part, to: &mut [f32]) {
-        let places = self.places(part, self.lanes());
-        let weight = |&source: &Source, &output: &usize| places.value(weights, output, source);
-        pack_pairs(self.lanes(), &places.sources, &places.outputs(), weight, to);
-    }
-
     /// Hands packed gradients over in the caller's layout; `grads` are those of [`Block::weights`].
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
-        let (taps, first) = (self.taps(), self.weights().start);
+        let first = self.weights().start;
         let (depthwise, mut pointwise) = packed.split_at(self.packed_depthwise_grad());
-        for (i, &value) in depthwise.iter().enumerate() {
-            let (block, tap, lane) = (i / (taps * self.lanes()), i / self.lanes() % taps, i % self.lanes());
-            if let Some(at) = self.depthwise_at(block * self.lanes() + lane, tap) {
-                grads[at - first] = value;
-            }
+        for (own, lane) in self.depthwise_weights() {
+            let from = depthwise[lane..].iter().step_by(self.lanes());
+            grads[own.start - first..][..own.len()].iter_mut().zip(from).for_each(|(to, &grad)| *to = grad);
         }
         for part in &self.parts {
             let (packed, rest) = pointwise.split_at(part.weights_len(self.lanes(), self.lanes()));
             let places = self.places(part, self.lanes());
-            for (output, packed) in packed.chunks_exact(places.sources.len()).enumerate() {
-                for (&value, &source) in packed.iter().zip(&places.sources) {
-                    if let Some(grad) = grads.get_mut(places.at(output, source).wrapping_sub(first)) {
-                        *grad = value;
-                    }
+            for (output, packed) in packed.chunks_exact(places.sources).enumerate() {
+                for stretch in &places.stretches {
+                    let Some(at) = places.at(stretch, output) else { continue };
+                    let to = grads[at - first..].iter_mut().step_by(places.step);
+                    to.zip(&packed[stretch.channels()]).for_each(|(to, &value)| *to = value);
                 }
             }
             pointwise = rest;

@@ -14,6 +14,7 @@ use rayon::prelude::*;
 use crate::arguments::Weighting;
 use crate::block::{Block, BlockScratch};
 use crate::blocked::{Channels, MAX_LANES, blocked_len};
+use crate::crew::{Crew, with_crew};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::group_size;
@@ -732,17 +733,19 @@ impl Job for TrainForward<'_> {
         let layout = &*saved.layout;
         let pool = ScratchPool::new(|| Scratch::new(layout, workspace));
         let per_image = (layout.plan.norms() * 2 * layout.channels.padded()).max(1);
-        let mut stats = vec![0f64; input.n * per_image];
+        let mut stats = workspace.take_doubles(input.n * per_image);
         let [h, w] = layout.plan.output_size();
-        for pass in Pass::ALL {
-            let norms = pass.norms(layout);
-            if norms.is_empty() && !matches!(pass, Pass::Node(_)) {
-                continue;
+        with_crew(|crew| {
+            for pass in Pass::ALL {
+                let norms = pass.norms(layout);
+                if norms.is_empty() && !matches!(pass, Pass::Node(_)) {
+                    continue;
+                }
+                let forward = Forward { s, layout, input, packed: &saved.packed, norms: &saved.norms };
+                run_pass(&forward, crew, &pool, pass, &mut saved.raw, output, &mut stats);
+                saved.norms.finish(crew, &norms, &stats, input.n, h * w);
             }
-            let forward = Forward { s, layout, input, packed: &saved.packed, norms: &saved.norms };
-            run_pass(&forward, &pool, pass, &mut saved.raw, output, &mut stats);
-            saved.norms.finish(&norms, &stats, input.n, h * w);
-        }
+        });
         drop(pool);
         saved
     }
@@ -750,6 +753,7 @@ impl Job for TrainForward<'_> {
 
 fn run_pass<S: Simd>(
     forward: &Forward<'_, S>,
+    crew: &Crew,
     pool: &ScratchPool<'_, Scratch>,
     pass: Pass,
     raw: &mut [f32],
@@ -759,22 +763,20 @@ fn run_pass<S: Simd>(
     let n = forward.input.n;
     let group = group_size(n);
     let (raw_image, nodes_image, stats_image) = (raw.len() / n, output.len() / n, stats.len() / n);
-    raw.par_chunks_mut(group * raw_image)
-        .zip(output.par_chunks_mut(group * nodes_image))
-        .zip(stats.par_chunks_mut(group * stats_image))
-        .enumerate()
-        .with_max_len(1)
-        .for_each(|(g, ((raw, nodes), stats))| {
-            let raw = raw.chunks_exact_mut(raw_image);
-            let images =
-                raw.zip(nodes.chunks_exact_mut(nodes_image)).zip(stats.chunks_exact_mut(stats_image));
-            pool.with(|scratch| {
-                for (i, ((raw, nodes), stats)) in images.enumerate() {
-                    let mut image = Image { index: g * group + i, raw, nodes, stats: Some(stats) };
-                    one_image(forward, pass, scratch, &mut image);
-                }
-            });
+    let groups = raw
+        .chunks_mut(group * raw_image)
+        .zip(output.chunks_mut(group * nodes_image))
+        .zip(stats.chunks_mut(group * stats_image));
+    crew.each(groups, |g, ((raw, nodes), stats)| {
+        let raw = raw.chunks_exact_mut(raw_image);
+        let images = raw.zip(nodes.chunks_exact_mut(nodes_image)).zip(stats.chunks_exact_mut(stats_image));
+        pool.with(|scratch| {
+            for (i, ((raw, nodes), stats)) in images.enumerate() {
+                let mut image = Image { index: g * group + i, raw, nodes, stats: Some(stats) };
+                one_image(forward, pass, scratch, &mut image);
+            }
         });
+    });
 }
 
 fn one_image<S: Simd>(forward: &Forward<'_, S>, pass: Pass, scratch: &mut Scratch, image: &mut Image<'_>) {

@@ -4,7 +4,7 @@
 //! three coefficients a channel. Everything but raw outputs is recomputed in cache; the gradient of a separable
 //! convolution's second block overwrites that block's saved output.
 
-use rayon::prelude::*;
+use std::ops::Range;
 
 use crate::arguments::GradLengths;
 use crate::block::{BackTaps, RawGrad, window};
@@ -12,6 +12,7 @@ use crate::blocked::MAX_LANES;
 use crate::cell::{
     BackScratch, CellInput, CellSaved, Conv, Forward, Layout, Scratch, Source, activate, check_input,
 };
+use crate::crew::{Crew, with_crew};
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
 use crate::norm::{NormGrads, Norms};
@@ -97,21 +98,21 @@ struct Sums {
 
 impl Sums {
     /// Sum of a node's gradient times a path's (centred) output.
-    fn dot(self, path: usize) -> std::ops::Range<usize> {
+    fn dot(self, path: usize) -> Range<usize> {
         self.at(path)
     }
 
     /// Sum of a node's gradient.
-    fn node(self, node: usize) -> std::ops::Range<usize> {
+    fn node(self, node: usize) -> Range<usize> {
         self.at(self.paths + node)
     }
 
     /// Sums at the norm between the blocks of a separable convolution: `g (y − mean)`, then `g`.
-    fn middle(self, path: usize, which: usize) -> std::ops::Range<usize> {
+    fn middle(self, path: usize, which: usize) -> Range<usize> {
         self.at(self.paths + NODES + 2 * path + which)
     }
 
-    fn at(self, index: usize) -> std::ops::Range<usize> {
+    fn at(self, index: usize) -> Range<usize> {
         index * self.padded..(index + 1) * self.padded
     }
 
@@ -205,20 +206,22 @@ impl Job for Backward<'_> {
         // Never empty, so that every group has a chunk.
         let mut weights = GroupSums::new(workspace, n, grads_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
-        let mut sums = vec![0f64; n * places.len()];
+        let mut sums = workspace.take_doubles(n * places.len());
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
         let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, layout.grad_plane()));
-        for pass in Pass::ALL.into_iter().filter(|pass| !pass.is_idle(layout)) {
-            let forward = Forward { s, layout, input, packed: &packed, norms: &norms };
-            let grads = &norm_grads;
-            let reverse =
-                Reverse { forward, output, grad_output, grads, wanted, places, avg_taps: &avg_taps };
-            let inputs = [&mut *s0, &mut *s1];
-            run_pass(&reverse, &pool, pass, &mut raw, &mut nodes, inputs, &mut sums, &mut weights);
-            let barrier = Barrier { layout, input, norms: &norms, places, sums: &sums };
-            barrier.after(pass, &mut norm_grads, &mut mix);
-        }
+        with_crew(|crew| {
+            for pass in Pass::ALL.into_iter().filter(|pass| !pass.is_idle(layout)) {
+                let forward = Forward { s, layout, input, packed: &packed, norms: &norms };
+                let grads = &norm_grads;
+                let reverse =
+                    Reverse { forward, output, grad_output, grads, wanted, places, avg_taps: &avg_taps };
+                let inputs = [&mut *s0, &mut *s1];
+                run_pass(&reverse, crew, &pool, pass, &mut raw, &mut nodes, inputs, &mut sums, &mut weights);
+                let barrier = Barrier { layout, input, norms: &norms, places, sums: &sums };
+                barrier.after(pass, wanted, &mut norm_grads, &mut mix);
+            }
+        });
         if let Some(to) = to_mix {
             to.iter_mut().zip(&mix).for_each(|(to, &value)| *to = value as f32);
         }
@@ -241,22 +244,17 @@ struct Barrier<'a> {
     sums: &'a [f64],
 }
 
+/// A place in the batch sums, and the edge whose drop-path multipliers weigh the images.
+type Weighed = (Range<usize>, usize);
+
 impl Barrier<'_> {
-    fn after(&self, pass: Pass, grads: &mut NormGrads, mix: &mut [f64]) {
+    fn after(&self, pass: Pass, wanted: Wanted, grads: &mut NormGrads, mix: &mut [f64]) {
         match pass {
             Pass::Start => self.entering(NODES - 1, grads, mix),
-            Pass::SecondBlocks(from, to) => {
-                let paths = (from..to).flat_map(|state| self.layout.leaving(state));
-                for (index, path) in paths.filter(|(_, path)| path.norms() == 2) {
-                    let [dots, sums] = [0, 1].map(|i| self.total(self.places.middle(index, i), |_| 1.0));
-                    self.norms.back(path.norm, &dots, &sums, grads);
-                }
-            }
+            Pass::SecondBlocks(from, to) => self.between(from..to, grads),
             Pass::FirstBlocks(from, to) => {
-                for (index, path) in (from..to).flat_map(|state| self.layout.leaving(state)) {
-                    if path.norms() == 0 {
-                        mix[index] = self.total(self.places.dot(index), self.drop(path)).iter().sum();
-                    }
+                if wanted.mix {
+                    self.weightless(from..to, mix);
                 }
                 if from >= 2 {
                     self.entering(from - 2, grads, mix);
@@ -265,38 +263,71 @@ impl Barrier<'_> {
         }
     }
 
+    fn leaving(&self, states: Range<usize>) -> impl Iterator<Item = (usize, &Path)> {
+        self.layout.plan.paths().iter().enumerate().filter(move |(_, path)| states.contains(&path.source))
+    }
+
+    /// Coefficients of the norms between the blocks of the separable convolutions that leave some states.
+    fn between(&self, states: Range<usize>, grads: &mut NormGrads) {
+        let separable = || self.leaving(states.clone()).filter(|(_, path)| path.norms() == 2);
+        let [dots, sums] = [0, 1].map(|which| {
+            let place = |(index, path): (usize, &Path)| (self.places.middle(index, which), path.edge);
+            self.totals(&separable().map(place).collect::<Vec<_>>(), |_, _| 1.0)
+        });
+        for (((_, path), dots), sums) in separable().zip(dots).zip(sums) {
+            self.norms.back(path.norm, &dots, &sums, grads);
+        }
+    }
+
+    /// Mixing gradients of the pools and identities that leave some states.
+    fn weightless(&self, states: Range<usize>, mix: &mut [f64]) {
+        let paths =
+            || self.leaving(states.clone()).filter(|(_, path)| path.norms() == 0 && path.op != Op::None);
+        let places: Vec<Weighed> = paths().map(|(index, path)| (self.places.dot(index), path.edge)).collect();
+        for ((index, _), dots) in paths().zip(self.totals(&places, self.drop())) {
+            mix[index] = dots.iter().sum();
+        }
+    }
+
     /// Coefficients of the last norm of every path into `node`, and the paths' mixing gradients.
     fn entering(&self, node: usize, grads: &mut NormGrads, mix: &mut [f64]) {
-        for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() > 0) {
+        let paths = || self.layout.entering(node).filter(|(_, path)| path.norms() > 0);
+        let places: Vec<Weighed> = paths().map(|(index, path)| (self.places.dot(index), path.edge)).collect();
+        let nodes: Vec<Weighed> = paths().map(|(_, path)| (self.places.node(node), path.edge)).collect();
+        // Without drop path they are the same for all.
+        let nodes = if self.input.drop.is_some() { &nodes[..] } else { &nodes[..nodes.len().min(1)] };
+        let (dots, sums) = (self.totals(&places, self.drop()), self.totals(nodes, self.drop()));
+        for (((index, path), dots), sums) in paths().zip(&dots).zip(sums.iter().cycle()) {
             let norm = path.norm + path.norms() - 1;
-            let [dots, sums] =
-                [self.places.dot(index), self.places.node(node)].map(|at| self.total(at, self.drop(path)));
-            mix[index] = self.norms.output_dot(norm, &dots, &sums);
+            mix[index] = self.norms.output_dot(norm, dots, sums);
             let k = self.input.mix.map_or(1.0, |mix| f64::from(mix[index]));
-            let scale = |of: Vec<f64>| of.into_iter().map(|v| v * k).collect::<Vec<f64>>();
+            let scale = |of: &[f64]| of.iter().map(|v| v * k).collect::<Vec<f64>>();
             self.norms.back(norm, &scale(dots), &scale(sums), grads);
         }
     }
 
-    fn drop(&self, path: &Path) -> impl Fn(usize) -> f64 {
-        let first = path.edge * self.input.n;
-        move |image| self.input.drop.map_or(1.0, |drop| f64::from(drop[first + image]))
+    /// The multiplier of an edge for an image.
+    fn drop(&self) -> impl Fn(usize, usize) -> f64 {
+        |edge, image| self.input.drop.map_or(1.0, |drop| f64::from(drop[edge * self.input.n + image]))
     }
 
-    /// Sum over images, in order.
-    fn total(&self, at: std::ops::Range<usize>, scale: impl Fn(usize) -> f64) -> Vec<f64> {
-        let mut total = vec![0f64; at.len()];
+    /// Sums over images, in order, of some places. Image by image, because an image's places lie together.
+    fn totals(&self, places: &[Weighed], multiplier: impl Fn(usize, usize) -> f64) -> Vec<Vec<f64>> {
+        let mut totals = vec![vec![0f64; self.places.padded]; places.len()];
         for (image, sums) in self.sums.chunks_exact(self.places.len()).enumerate() {
-            let k = scale(image);
-            total.iter_mut().zip(&sums[at.clone()]).for_each(|(total, &part)| *total += k * part);
+            for ((at, edge), total) in places.iter().zip(&mut totals) {
+                let k = multiplier(*edge, image);
+                total.iter_mut().zip(&sums[at.clone()]).for_each(|(total, &part)| *total += k * part);
+            }
         }
-        total
+        totals
     }
 }
 
 #[allow(clippy::too_many_arguments)]
 fn run_pass<S: Simd>(
     reverse: &Reverse<'_, S>,
+    crew: &Crew,
     pool: &ScratchPool<'_, Scratch>,
     pass: Pass,
     raw: &mut [f32],
@@ -309,33 +340,31 @@ fn run_pass<S: Simd>(
     let (group, group_weights) = (weights.images, weights.len);
     let image_raw = raw.len() / n;
     let (image_nodes, image_input, image_sums) = (nodes.len() / n, s0.len() / n, (sums.len() / n).max(1));
-    raw.par_chunks_mut(group * image_raw)
-        .zip(nodes.par_chunks_mut(group * image_nodes))
-        .zip(s0.par_chunks_mut(group * image_input))
-        .zip(s1.par_chunks_mut(group * image_input))
-        .zip(sums.par_chunks_mut(group * image_sums))
-        .zip(weights.sums.par_chunks_mut(group_weights))
-        .enumerate()
-        .with_max_len(1)
-        .for_each(|(g, (((((raw, nodes), s0), s1), sums), weights))| {
-            let images = raw
-                .chunks_exact_mut(image_raw)
-                .zip(nodes.chunks_exact_mut(image_nodes))
-                .zip(s0.chunks_exact_mut(image_input))
-                .zip(s1.chunks_exact_mut(image_input))
-                .zip(sums.chunks_exact_mut(image_sums));
-            if matches!(pass, Pass::Start) {
-                weights.fill(0.0);
+    let groups = raw
+        .chunks_mut(group * image_raw)
+        .zip(nodes.chunks_mut(group * image_nodes))
+        .zip(s0.chunks_mut(group * image_input))
+        .zip(s1.chunks_mut(group * image_input))
+        .zip(sums.chunks_mut(group * image_sums))
+        .zip(weights.sums.chunks_mut(group_weights));
+    crew.each(groups, |g, (((((raw, nodes), s0), s1), sums), weights)| {
+        let images = raw
+            .chunks_exact_mut(image_raw)
+            .zip(nodes.chunks_exact_mut(image_nodes))
+            .zip(s0.chunks_exact_mut(image_input))
+            .zip(s1.chunks_exact_mut(image_input))
+            .zip(sums.chunks_exact_mut(image_sums));
+        if matches!(pass, Pass::Start) {
+            weights.fill(0.0);
+        }
+        pool.with(|scratch| {
+            for (i, ((((raw, nodes), s0), s1), sums)) in images.enumerate() {
+                let index = g * group + i;
+                let mut image = Image { index, raw, nodes, inputs: [s0, s1], sums, weights: &mut *weights };
+                reverse.image(pass, scratch, &mut image);
             }
-            pool.with(|scratch| {
-                for (i, ((((raw, nodes), s0), s1), sums)) in images.enumerate() {
-                    let index = g * group + i;
-                    let mut image =
-                        Image { index, raw, nodes, inputs: [s0, s1], sums, weights: &mut *weights };
-                    reverse.image(pass, scratch, &mut image);
-                }
-            });
         });
+    });
 }
 
 impl<S: Simd> Reverse<'_, S> {

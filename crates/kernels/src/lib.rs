@@ -51,6 +51,7 @@ mod block;
 mod blocked;
 mod cell;
 mod cell_backward;
+mod crew;
 mod dense;
 mod depthwise;
 mod direct;

@@ -3,9 +3,8 @@
 //! Forward a norm is `a (y − centre) + b`; backward the gradient of its input is `k g + a (y − centre) + b`, with
 //! one coefficient a channel each, so neither costs a pass of its own.
 
-use rayon::prelude::*;
-
 use crate::blocked::Channels;
+use crate::crew::Crew;
 use crate::error::{KernelError, check};
 use crate::pixelwise::{Line, lanes};
 use crate::plan::NORM_EPSILON;
@@ -176,10 +175,12 @@ impl Norms {
 
     /// Combines the images' means and sums of squared deviations, `[images, norms, 2, padded channels]`, of some norms;
     /// every image has `area` pixels. Images in order: the result does not depend on threads.
-    pub fn finish(&mut self, norms: &[usize], stats: &[f64], images: usize, area: usize) {
-        let combined = |&norm: &usize| (norm, self.combined(norm, stats, images, area));
-        let found: Vec<_> = norms.par_iter().map(combined).collect();
-        for (norm, [mean, var]) in found {
+    pub fn finish(&mut self, crew: &Crew, norms: &[usize], stats: &[f64], images: usize, area: usize) {
+        let mut found = vec![[vec![], vec![]]; norms.len()];
+        crew.each(found.iter_mut().zip(norms), |_, (found, &norm)| {
+            *found = self.combined(norm, stats, images, area);
+        });
+        for ([mean, var], &norm) in found.into_iter().zip(norms) {
             let range = self.range(norm);
             self.mean[range.clone()].copy_from_slice(&mean);
             self.var[range].copy_from_slice(&var);

@@ -7,11 +7,13 @@ use rayon::prelude::*;
 use crate::block::{Block, BlockScratch, RawGrad};
 use crate::blocked::{Channels, MAX_LANES, blocked_len};
 use crate::cell::activate;
+use crate::crew::{Crew, with_crew};
 use crate::direct::Direct;
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::GroupSums;
 use crate::norm::{Affine, BatchStats, NormGrads, Norms, RunningStats};
 use crate::pixelwise::{Base, Scale, Term, add_weighted, dot, where_positive};
+use crate::scratch::ScratchPool;
 use crate::simd::{Job, Simd};
 use crate::workspace::{Buffer, Workspace};
 
@@ -305,29 +307,63 @@ impl NormConv {
         packed
     }
 
-    /// The padded, activated copy of one image's input.
-    fn activated<S: Simd>(
-        &self,
-        s: S,
-        workspace: &Workspace,
-        input: &NormConvInput<'_>,
-        image: usize,
-    ) -> Buffer {
-        let (len, plane) = (self.input_image(), self.block.plane);
-        let mut to = workspace.take(self.block.from.blocks() * plane.len());
-        plane.clear_borders(&mut to);
+    /// The padded, activated copy of one image's input; borders are as they are.
+    fn activate<S: Simd>(&self, s: S, input: &NormConvInput<'_>, image: usize, to: &mut [f32]) {
+        let len = self.input_image();
         let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        activate(s, &input.x[image * len..][..len], None, floor, plane, &mut to);
-        to
+        activate(s, &input.x[image * len..][..len], None, floor, self.block.plane, to);
     }
 
-    fn raw<S: Simd>(&self, s: S, job: &RawJob<'_>, image: usize, y: &mut [f32], stats: Option<&mut [f64]>) {
-        let padded = self.activated(s, job.workspace, job.input, image);
-        if let Some(direct) = &self.direct {
-            return direct.forward(s, job.workspace, job.packed, &padded, y, stats);
+    fn raw<S: Simd>(
+        &self,
+        s: S,
+        job: &RawJob<'_>,
+        image: usize,
+        scratch: &mut Scratch,
+        y: &mut [f32],
+        stats: Option<&mut [f64]>,
+    ) {
+        let Scratch { padded, gathered, .. } = scratch;
+        self.activate(s, job.input, image, padded);
+        match &self.direct {
+            Some(direct) => direct.forward(s, job.workspace, job.packed, padded, y, stats),
+            None => self.block.forward(s, job.packed, padded, gathered, y, stats),
         }
-        let mut gathered = job.workspace.take(self.block.gathered_len());
-        self.block.forward(s, job.packed, &padded, &mut gathered, y, stats);
+    }
+}
+
+/// One task's buffers.
+struct Scratch {
+    /// An activated input, its border zero.
+    padded: Buffer,
+    gathered: Buffer,
+    /// On the way back: a chunk of the output's gradient, and that of the gathered values, its border zero.
+    grad: Buffer,
+    planes: Buffer,
+    /// The gradient of the activated input.
+    relu_grad: Buffer,
+}
+
+impl Scratch {
+    fn forward(conv: &NormConv, workspace: &Workspace) -> Self {
+        let block = &conv.block;
+        let mut padded = workspace.take(block.from.blocks() * block.plane.len());
+        block.plane.clear_borders(&mut padded);
+        let [grad, planes, relu_grad] = [0; 3].map(|len| workspace.take(len));
+        let gathered = workspace.take(if conv.direct.is_some() { 0 } else { block.gathered_len() });
+        Self { padded, gathered, grad, planes, relu_grad }
+    }
+
+    fn backward(conv: &NormConv, workspace: &Workspace, input_wanted: bool) -> Self {
+        let (block, forward) = (&conv.block, Self::forward(conv, workspace));
+        let relu_grad = workspace.take(if input_wanted { conv.input_image() } else { 0 });
+        if conv.direct.is_some() {
+            return Self { relu_grad, ..forward };
+        }
+        let planes = if input_wanted { block.virtual_blocks() * block.grad_plane.len() } else { 0 };
+        let mut planes = workspace.take(planes);
+        block.grad_plane.clear_borders(&mut planes);
+        Self { grad: workspace.take(block.grad_len()), planes, relu_grad, ..forward }
     }
 }
 
@@ -362,12 +398,16 @@ impl Job for Forward<'_> {
         let [h, w] = conv.block.output;
         let mut stats = vec![0f64; n * 2 * padded];
         let job = RawJob { workspace, input, packed: &saved.packed };
-        let parts = saved.raw.par_chunks_mut(len).zip(stats.par_chunks_mut(2 * padded));
-        let parts = parts.enumerate().with_max_len(1);
-        parts.for_each(|(image, (raw, stats))| conv.raw(s, &job, image, raw, Some(stats)));
-        saved.norms.finish(&[0], &stats, n, h * w);
-        let pairs = saved.raw.par_chunks(len).zip(output.par_chunks_mut(len));
-        pairs.with_max_len(1).for_each(|(raw, to)| normalise(s, &saved.norms, raw, to, h * w * S::LANES));
+        let pool = ScratchPool::new(|| Scratch::forward(conv, workspace));
+        with_crew(|crew| {
+            let parts = saved.raw.chunks_mut(len).zip(stats.chunks_mut(2 * padded));
+            crew.each(parts, |image, (raw, stats)| {
+                pool.with(|scratch| conv.raw(s, &job, image, scratch, raw, Some(stats)));
+            });
+            saved.norms.finish(crew, &[0], &stats, n, h * w);
+            let pairs = saved.raw.chunks(len).zip(output.chunks_mut(len));
+            crew.each(pairs, |_, (raw, to)| normalise(s, &saved.norms, raw, to, h * w * S::LANES));
+        });
         saved
     }
 }
@@ -389,10 +429,12 @@ impl Job for Infer<'_> {
         let len = output.len() / input.n;
         let [h, w] = conv.block.output;
         let job = RawJob { workspace, input, packed: &packed };
+        let pool = ScratchPool::new(|| (Scratch::forward(conv, workspace), workspace.take(len)));
         output.par_chunks_mut(len).enumerate().with_max_len(1).for_each(|(image, to)| {
-            let mut raw = workspace.take(len);
-            conv.raw(s, &job, image, &mut raw, None);
-            normalise(s, norms, &raw, to, h * w * S::LANES);
+            pool.with(|(scratch, raw)| {
+                conv.raw(s, &job, image, scratch, raw, None);
+                normalise(s, norms, raw, to, h * w * S::LANES);
+            });
         });
     }
 }
@@ -411,33 +453,34 @@ impl Job for Backward<'_> {
 
     fn run<S: Simd>(self, s: S) {
         let Self { conv, workspace, input, saved, grad_output, grads } = self;
-        let coefficients = self.conv.norm_grads(s, &saved, grad_output);
         let direct = conv.direct.as_ref();
         let len = direct.map_or_else(|| conv.block.packed_grad_len(), Direct::packed_grad_len);
         let len = if grads.weights.is_some() { len } else { 0 };
         let mut sums = GroupSums::new(workspace, input.n, len);
         let group = sums.images;
         let (x, adds) = grads.x.parts();
-        let back = Back {
-            s,
-            conv,
-            workspace,
-            input,
-            saved: &saved,
-            grad_output,
-            grads: &coefficients,
-            packed: &saved.packed,
-            base: if adds { Base::Own } else { Base::Zero },
-        };
         let mut weights = sums.sums.chunks_exact_mut(len.max(1));
+        let input_wanted = x.is_some();
         let mut x = x.into_iter().flat_map(|x| x.chunks_mut(group * conv.input_image()));
         let groups = (0..input.n).step_by(group);
-        let groups: Vec<_> =
-            groups.map(|first| (first, weights.next().unwrap_or_default(), x.next())).collect();
-        groups.into_par_iter().with_max_len(1).for_each(|(first, weights, x)| {
-            weights.fill(0.0);
-            let mut x = x.into_iter().flat_map(|x| x.chunks_exact_mut(conv.input_image()));
-            (first..input.n.min(first + group)).for_each(|image| back.image(image, weights, x.next()));
+        let groups = groups.map(|first| (first, weights.next().unwrap_or_default(), x.next()));
+        let pool = ScratchPool::new(|| Scratch::backward(conv, workspace, input_wanted));
+        let coefficients = with_crew(|crew| {
+            let grads = conv.norm_grads(s, crew, &saved, grad_output);
+            let packed = &saved.packed;
+            let base = if adds { Base::Own } else { Base::Zero };
+            let back =
+                Back { s, conv, workspace, input, saved: &saved, grad_output, grads: &grads, packed, base };
+            crew.each(groups, |_, (first, weights, x)| {
+                weights.fill(0.0);
+                let mut x = x.into_iter().flat_map(|x| x.chunks_exact_mut(conv.input_image()));
+                pool.with(|scratch| {
+                    for image in first..input.n.min(first + group) {
+                        back.image(image, scratch, weights, x.next());
+                    }
+                });
+            });
+            grads
         });
         if let Some(to) = grads.weights {
             match direct {
@@ -454,26 +497,27 @@ impl Job for Backward<'_> {
 
 impl NormConv {
     /// Batch sums of the gradient, and the norm's coefficients from them.
-    fn norm_grads<S: Simd>(&self, s: S, saved: &NormConvSaved, grad_output: &[f32]) -> NormGrads {
+    fn norm_grads<S: Simd>(
+        &self,
+        s: S,
+        crew: &Crew,
+        saved: &NormConvSaved,
+        grad_output: &[f32],
+    ) -> NormGrads {
         let padded = self.block.to.padded();
         let len = saved.raw.len() / saved.n;
         let area = self.block.output[0] * self.block.output[1] * S::LANES;
         let mut parts = vec![0f64; saved.n * 2 * padded];
-        saved
-            .raw
-            .par_chunks(len)
-            .zip(grad_output.par_chunks(len))
-            .zip(parts.par_chunks_mut(2 * padded))
-            .with_max_len(1)
-            .for_each(|((raw, g), parts)| {
-                for (block, (y, g)) in raw.chunks_exact(area).zip(g.chunks_exact(area)).enumerate() {
-                    let sums = dot(s, g, y, saved.norms.line(0, block).centre);
-                    for (i, sum) in sums.into_iter().enumerate() {
-                        let to = &mut parts[i * padded + block * S::LANES..][..S::LANES];
-                        to.iter_mut().zip(sum).for_each(|(to, sum)| *to = f64::from(sum));
-                    }
+        let images = saved.raw.chunks(len).zip(grad_output.chunks(len)).zip(parts.chunks_mut(2 * padded));
+        crew.each(images, |_, ((raw, g), parts)| {
+            for (block, (y, g)) in raw.chunks_exact(area).zip(g.chunks_exact(area)).enumerate() {
+                let sums = dot(s, g, y, saved.norms.line(0, block).centre);
+                for (i, sum) in sums.into_iter().enumerate() {
+                    let to = &mut parts[i * padded + block * S::LANES..][..S::LANES];
+                    to.iter_mut().zip(sum).for_each(|(to, sum)| *to = f64::from(sum));
                 }
-            });
+            }
+        });
         let mut totals = vec![0f64; 2 * padded];
         for part in parts.chunks_exact(2 * padded) {
             totals.iter_mut().zip(part).for_each(|(total, &part)| *total += part);
@@ -499,28 +543,21 @@ struct Back<'a, S> {
 
 impl<S: Simd> Back<'_, S> {
     /// One image: adds to the packed weight gradients, writes the input's.
-    fn image(&self, image: usize, weights: &mut [f32], x: Option<&mut [f32]>) {
-        let (conv, block) = (self.conv, &self.conv.block);
-        let padded = conv.activated(self.s, self.workspace, self.input, image);
+    fn image(&self, image: usize, scratch: &mut Scratch, weights: &mut [f32], x: Option<&mut [f32]>) {
+        let Scratch { padded, gathered, grad, planes, relu_grad } = scratch;
+        self.conv.activate(self.s, self.input, image, padded);
         let len = self.saved.raw.len() / self.saved.n;
         let at = image * len..(image + 1) * len;
         let (g, y) = (&self.grad_output[at.clone()], &self.saved.raw[at]);
         let (norms, grads) = (&self.saved.norms, self.grads);
         let raw = RawGrad { g, y, k: &grads.k, norms, grads, norm: 0 };
-        if let Some(direct) = &conv.direct {
-            return self.direct_image(direct, &padded, &raw, image, weights, x);
+        if let Some(direct) = &self.conv.direct {
+            return self.direct_image(direct, padded, &raw, image, (weights, relu_grad), x);
         }
-        let grad_plane = block.grad_plane;
-        let mut gathered = self.workspace.take(block.gathered_len());
-        let mut grad = self.workspace.take(block.grad_len());
-        let planes = if x.is_some() { block.virtual_blocks() * grad_plane.len() } else { 0 };
-        let mut planes = self.workspace.take(planes);
-        grad_plane.clear_borders(&mut planes);
-        let mut scratch =
-            BlockScratch { gathered: &mut gathered, grad: &mut grad, raw: &mut [], planes: &mut planes };
-        block.backward_weights(self.s, self.packed, &padded, &raw, &mut scratch, weights);
+        let mut scratch = BlockScratch { gathered, grad, raw: &mut [], planes };
+        self.conv.block.backward_weights(self.s, self.packed, padded, &raw, &mut scratch, weights);
         if let Some(to) = x {
-            self.input_grad(image, &planes, to);
+            self.input_grad(image, planes, relu_grad, to);
         }
     }
 
@@ -530,7 +567,7 @@ impl<S: Simd> Back<'_, S> {
         padded: &[f32],
         raw: &RawGrad<'_>,
         image: usize,
-        weights: &mut [f32],
+        (weights, relu_grad): (&mut [f32], &mut [f32]),
         x: Option<&mut [f32]>,
     ) {
         let mut back = |to: Option<&mut [f32]>| {
@@ -538,9 +575,8 @@ impl<S: Simd> Back<'_, S> {
         };
         match x {
             Some(to) if self.conv.relu || matches!(self.base, Base::Own) => {
-                let mut grad = self.workspace.take(self.conv.input_image());
-                back(Some(&mut grad));
-                self.hand_over(image, &grad, to);
+                back(Some(&mut *relu_grad));
+                self.hand_over(image, relu_grad, to);
             }
             x => back(x),
         }
@@ -556,7 +592,7 @@ impl<S: Simd> Back<'_, S> {
         add_weighted(self.s, &[all], to);
     }
 
-    fn input_grad(&self, image: usize, planes: &[f32], to: &mut [f32]) {
+    fn input_grad(&self, image: usize, planes: &[f32], relu_grad: &mut [f32], to: &mut [f32]) {
         let block = &self.conv.block;
         if !self.conv.relu {
             let adds = matches!(self.base, Base::Own);
@@ -565,8 +601,7 @@ impl<S: Simd> Back<'_, S> {
         if block.is_pointwise() && block.grad_plane.border == 0 {
             return self.hand_over(image, planes, to);
         }
-        let mut grad = self.workspace.take(self.conv.input_image());
-        block.backward_input(self.s, self.packed, planes, false, &mut grad);
-        self.hand_over(image, &grad, to);
+        block.backward_input(self.s, self.packed, planes, false, relu_grad);
+        self.hand_over(image, relu_grad, to);
     }
 }

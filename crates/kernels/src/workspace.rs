@@ -80,6 +80,11 @@ impl Workspace {
         Buffer { chunks, len, pool: Arc::clone(&self.pool) }
     }
 
+    /// A buffer of `len` doubles with unspecified (but initialised) content.
+    pub(crate) fn take_doubles(&self, len: usize) -> Doubles {
+        Doubles(self.take(2 * len))
+    }
+
     /// The layout of `plan`: found again, since to make one takes as long as a pass over a small image.
     pub(crate) fn layout(&self, plan: &CellPlan) -> Arc<Layout> {
         let mut layouts = self.layouts.lock().unwrap_or_else(PoisonError::into_inner);
@@ -151,6 +156,25 @@ impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
         // SAFETY: as in `deref`, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(self.chunks.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+/// A buffer of doubles.
+pub(crate) struct Doubles(Buffer);
+
+impl Deref for Doubles {
+    type Target = [f64];
+
+    fn deref(&self) -> &[f64] {
+        // SAFETY: two floats take as much room as a double, whose alignment a chunk has, and any bits are a double.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() / 2) }
+    }
+}
+
+impl DerefMut for Doubles {
+    fn deref_mut(&mut self) -> &mut [f64] {
+        // SAFETY: as in `deref`, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() / 2) }
     }
 }
 

@@ -33,7 +33,7 @@ impl MixedOp {
     /// Convolutions' weights and batch norms of all operations, in the kernels' order.
     pub(crate) fn parts(&self) -> (Vec<Tensor<4>>, Vec<&BatchNorm>) {
         let (weights, norms): (Vec<_>, Vec<_>) = self.ops.iter().map(Operation::parts).unzip();
-        (weights.concat(), norms.concat())
+        (weights.into_iter().flatten().collect(), norms.concat())
     }
 
     /// The operations' sum, each times its weight.

@@ -2,13 +2,12 @@
 //! connections and pools sent on; when the sums have become norms' coefficients, the convolutions that leave the node
 //! before it complete that one's gradient.
 
-use rayon::prelude::*;
-
 use super::cell::{CellInput, CellSaved, Forward, INNER, check_input};
 use super::layout::{Bundle, Fan, Layout, Scratch};
 use super::plan::{CellPlan, NODES, Op, Path};
 use crate::arguments::GradLengths;
 use crate::blocked::{LANES, MAX_LANES};
+use crate::crew::{Crew, with_crew};
 use crate::dense::{PAIR, Product, Walk, WeightGrad};
 use crate::error::{KernelError, check};
 use crate::groups::GroupSums;
@@ -122,14 +121,23 @@ impl Job for Backward<'_> {
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
-        for node in (0..NODES).rev() {
-            let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
-            let reverse =
-                Reverse { forward, saved: &saved, grad_output, grads: &norm_grads, weights_wanted, places };
-            run_pass(&reverse, &pool, node, [&mut inner, &mut *grads.x], &mut weights, &mut sums);
-            let barrier = Barrier { layout, input, norms: &saved.norms, places, sums: &sums };
-            barrier.after(node, &mut norm_grads, &mut mix);
-        }
+        with_crew(|crew| {
+            for node in (0..NODES).rev() {
+                let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
+                let reverse = Reverse {
+                    forward,
+                    saved: &saved,
+                    grad_output,
+                    grads: &norm_grads,
+                    weights_wanted,
+                    places,
+                };
+                let planes = [&mut inner[..], &mut *grads.x];
+                run_pass(&reverse, crew, &pool, node, planes, &mut weights, &mut sums);
+                let barrier = Barrier { layout, input, norms: &saved.norms, places, sums: &sums };
+                barrier.after(node, &mut norm_grads, &mut mix);
+            }
+        });
         if let Some(to) = grads.mix {
             to.iter_mut().zip(&mix).for_each(|(to, &value)| *to = value as f32);
         }
@@ -203,6 +211,7 @@ struct Reverse<'a, S> {
 
 fn run_pass<S: Simd>(
     reverse: &Reverse<'_, S>,
+    crew: &Crew,
     pool: &ScratchPool<'_, Scratch>,
     node: usize,
     [inner, x]: [&mut [f32]; 2],
@@ -213,29 +222,27 @@ fn run_pass<S: Simd>(
     let (group, group_weights) = (weights.images, weights.len);
     let [inner_image, plane] = [inner.len() / n, x.len() / n];
     let image_sums = (sums.len() / n).max(1);
-    inner
-        .par_chunks_mut(group * inner_image)
-        .zip(x.par_chunks_mut(group * plane))
-        .zip(sums.par_chunks_mut(group * image_sums))
-        .zip(weights.sums.par_chunks_mut(group_weights))
-        .enumerate()
-        .with_max_len(1)
-        .for_each(|(g, (((inner, x), sums), weights))| {
-            let images = inner
-                .chunks_exact_mut(inner_image)
-                .zip(x.chunks_exact_mut(plane))
-                .zip(sums.chunks_exact_mut(image_sums));
-            if node == NODES - 1 {
-                weights.fill(0.0);
+    let groups = inner
+        .chunks_mut(group * inner_image)
+        .zip(x.chunks_mut(group * plane))
+        .zip(sums.chunks_mut(group * image_sums))
+        .zip(weights.sums.chunks_mut(group_weights));
+    crew.each(groups, |g, (((inner, x), sums), weights)| {
+        let images = inner
+            .chunks_exact_mut(inner_image)
+            .zip(x.chunks_exact_mut(plane))
+            .zip(sums.chunks_exact_mut(image_sums));
+        if node == NODES - 1 {
+            weights.fill(0.0);
+        }
+        pool.with(|scratch| {
+            for (i, ((inner, x), sums)) in images.enumerate() {
+                let mut image = Image { index: g * group + i, inner, x, sums, weights: &mut *weights };
+                reverse.convolutions(node, scratch, &mut image);
+                reverse.node(node, scratch, &mut image);
             }
-            pool.with(|scratch| {
-                for (i, ((inner, x), sums)) in images.enumerate() {
-                    let mut image = Image { index: g * group + i, inner, x, sums, weights: &mut *weights };
-                    reverse.convolutions(node, scratch, &mut image);
-                    reverse.node(node, scratch, &mut image);
-                }
-            });
         });
+    });
 }
 
 impl<S: Simd> Reverse<'_, S> {

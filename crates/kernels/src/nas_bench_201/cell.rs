@@ -9,6 +9,7 @@ use crate::arguments::Weighting;
 use crate::block::channel_moments;
 use crate::blocked::{LANES, MAX_LANES, blocked_len};
 use crate::cell::activate;
+use crate::crew::{Crew, with_crew};
 use crate::dense::{Product, Walk};
 use crate::error::{KernelError, check, refuse_small};
 use crate::groups::group_size;
@@ -317,24 +318,28 @@ impl Job for Training<'_> {
         let per_image = (layout.plan.norms() * per_norm).max(1);
         let mut stats = vec![0f64; input.n * per_image];
         let [h, w] = layout.plan.size();
-        for node in 0..NODES {
-            let norms: Vec<usize> = match layout.fans.get(node) {
-                Some(fan) => fan.bundles.iter().flat_map(|b| b.paths.iter().map(|path| path.2)).collect(),
-                None => vec![],
-            };
-            if node == 0 && norms.is_empty() {
-                continue;
+        with_crew(|crew| {
+            for node in 0..NODES {
+                let norms: Vec<usize> = match layout.fans.get(node) {
+                    Some(fan) => fan.bundles.iter().flat_map(|b| b.paths.iter().map(|path| path.2)).collect(),
+                    None => vec![],
+                };
+                if node == 0 && norms.is_empty() {
+                    continue;
+                }
+                let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
+                let planes = [&mut saved.raw[..], &mut saved.inner, &mut *output];
+                run_pass(&forward, crew, &pool, node, planes, &mut stats);
+                saved.norms.finish(crew, &norms, &stats, input.n, h * w);
             }
-            let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
-            run_pass(&forward, &pool, node, [&mut saved.raw, &mut saved.inner, output], &mut stats);
-            saved.norms.finish(&norms, &stats, input.n, h * w);
-        }
+        });
         saved
     }
 }
 
 fn run_pass<S: Simd>(
     forward: &Forward<'_, S>,
+    crew: &Crew,
     pool: &ScratchPool<'_, Scratch>,
     node: usize,
     [raw, inner, output]: [&mut [f32]; 3],
@@ -344,24 +349,23 @@ fn run_pass<S: Simd>(
     let group = group_size(n);
     let [raw_image, inner_image, plane] = [raw.len() / n, inner.len() / n, output.len() / n];
     let stats_image = stats.len() / n;
-    raw.par_chunks_mut(group * raw_image)
-        .zip(inner.par_chunks_mut(group * inner_image))
-        .zip(output.par_chunks_mut(group * plane))
-        .zip(stats.par_chunks_mut(group * stats_image))
-        .enumerate()
-        .with_max_len(1)
-        .for_each(|(g, (((raw, inner), output), stats))| {
-            let images = raw
-                .chunks_exact_mut(raw_image)
-                .zip(inner.chunks_exact_mut(inner_image))
-                .zip(output.chunks_exact_mut(plane))
-                .zip(stats.chunks_exact_mut(stats_image));
-            pool.with(|scratch| {
-                for (i, (((raw, inner), output), stats)) in images.enumerate() {
-                    let stats = Some(stats);
-                    let mut image = Image { index: g * group + i, raw, inner, output, stats };
-                    forward.pass(node, scratch, &mut image);
-                }
-            });
+    let groups = raw
+        .chunks_mut(group * raw_image)
+        .zip(inner.chunks_mut(group * inner_image))
+        .zip(output.chunks_mut(group * plane))
+        .zip(stats.chunks_mut(group * stats_image));
+    crew.each(groups, |g, (((raw, inner), output), stats)| {
+        let images = raw
+            .chunks_exact_mut(raw_image)
+            .zip(inner.chunks_exact_mut(inner_image))
+            .zip(output.chunks_exact_mut(plane))
+            .zip(stats.chunks_exact_mut(stats_image));
+        pool.with(|scratch| {
+            for (i, (((raw, inner), output), stats)) in images.enumerate() {
+                let stats = Some(stats);
+                let mut image = Image { index: g * group + i, raw, inner, output, stats };
+                forward.pass(node, scratch, &mut image);
+            }
         });
+    });
 }

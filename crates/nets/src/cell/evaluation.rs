@@ -150,7 +150,7 @@ impl EvalCell {
         FusedCell {
             kernel: sound(plan::CellPlan::with_edges(self.channels, size, self.reduces, &edges, self.affine))
                 .in_blocks_of(state.channels.width),
-            weights: weights.concat(),
+            weights: weights.into_iter().flatten().collect(),
             norms: norms.concat(),
             mixing: None,
             drop: drop_path.and_then(|drop_path| drop_path.multipliers(ops(), n)),

@@ -68,7 +68,7 @@ impl SearchCell {
         FusedCell {
             kernel: sound(CellPlan::search(self.channels, state.extent().1, self.reduces))
                 .in_blocks_of(state.channels.width),
-            weights: weights.concat(),
+            weights: weights.into_iter().flatten().collect(),
             norms: norms.concat(),
             mixing: Some(mixing.clone()),
             drop: None,

@@ -10,20 +10,27 @@ const PARENTS: usize = 32;
 
 /// Weights one behind the other.
 pub(super) fn flat(weights: Vec<Tensor<4>>) -> Tensor<1> {
-    let is_autodiff = |weight: &Tensor<4>| weight.device().is_autodiff();
-    if !weights.iter().any(is_autodiff) {
-        let hosts: Vec<Host> = weights.into_iter().map(host).collect();
-        let values = joined(&hosts);
-        let len = values.len();
-        return constant(values, [len]);
+    if !weights.iter().any(|weight| weight.device().is_autodiff()) {
+        return unchanging(weights.into_iter().map(host));
+    }
+    let weights: Vec<Parent> = weights.into_iter().map(parent).collect();
+    if weights.iter().all(|weight| !weight.is_tracked()) {
+        return Tensor::from_inner(unchanging(weights.into_iter().map(Host::of)));
     }
     let missing = nothing();
-    let mut weights = weights.into_iter().map(parent).peekable();
+    let mut weights = weights.into_iter().peekable();
     let mut parts = Vec::new();
     while weights.peek().is_some() {
         parts.push(part(std::array::from_fn(|_| weights.next().unwrap_or_else(|| missing.clone()))));
     }
     if parts.len() == 1 { parts.swap_remove(0) } else { Tensor::cat(parts, 0) }
+}
+
+/// Weights one behind the other, outside the graph.
+fn unchanging(weights: impl Iterator<Item = Host>) -> Tensor<1> {
+    let values = joined(&weights.collect::<Vec<_>>());
+    let len = values.len();
+    constant(values, [len])
 }
 
 fn part(weights: [Parent; PARENTS]) -> Tensor<1> {

@@ -100,6 +100,11 @@ impl Host {
         Self(FlexTensor::from_data(TensorData::new(Vec::<f32>::new(), [0])))
     }
 
+    /// A tensor's values.
+    pub fn of(parent: Parent) -> Self {
+        Self(parent.into_primitive().to_contiguous())
+    }
+
     /// Its values.
     pub fn values(&self) -> &[f32] {
         // Every tensor here is contiguous and of 32-bit floats by construction.
@@ -149,8 +154,7 @@ pub(super) fn apply<const N: usize, const D: usize>(
 ) -> Tensor<D> {
     let shapes = parents.each_ref().map(|parent| parent.primitive().layout().shape().to_vec());
     let guards = parents.each_ref().map(Parent::node);
-    let Forward { output, keeps_output, back } =
-        run(parents.map(|parent| Host(parent.into_primitive().to_contiguous())));
+    let Forward { output, keeps_output, back } = run(parents.map(Host::of));
     let output = output.tensor(shape);
     let kept = keeps_output.then(|| Host(output.clone()));
     let saved = Saved { output: kept, back: Arc::new(Mutex::new(Some(back))), shapes, part: laps::current() };

@@ -70,7 +70,7 @@ impl SearchCell {
         let (weights, norms): (Vec<_>, Vec<_>) = self.edges.iter().map(MixedOp::parts).unzip();
         FusedCell {
             kernel: sound(kernels::CellPlan::search(self.channels, x.extent().1)),
-            weights: weights.concat(),
+            weights: weights.into_iter().flatten().collect(),
             norms: norms.concat(),
             mixing: Some(mixing.clone()),
             drop: None,
@@ -121,7 +121,7 @@ impl EvalCell {
         let (weights, norms): (Vec<_>, Vec<_>) = self.ops.iter().map(Operation::parts).unzip();
         FusedCell {
             kernel: sound(kernels::CellPlan::with_edges(self.channels, size, &edges, self.affine)),
-            weights: weights.concat(),
+            weights: weights.into_iter().flatten().collect(),
             norms: norms.concat(),
             mixing: None,
             drop: drop_path.and_then(|drop_path| drop_path.multipliers(&self.ops, n)),
