@@ -449,17 +449,14 @@ impl Block {
     /// the packed ones, `[blocks, taps, b]`.
     fn depthwise_weights(&self) -> impl Iterator<Item = (Range<usize>, usize)> {
         let (taps, lanes) = (self.taps(), self.lanes());
-        let at = match (self.wiring, self.kernel) {
+        let first = match (self.wiring, self.kernel) {
             (Wiring::Dense { depthwise, .. }, Some(_)) => Some(depthwise),
             _ => None,
         };
-        let channel = move |(at, padded): (usize, usize)| {
-            let own = at + self.from.at(padded)? * taps;
+        (0..self.from.padded()).filter_map(move |padded| {
+            let own = first? + self.from.at(padded)? * taps;
             Some((own..own + taps, padded / lanes * taps * lanes + padded % lanes))
-        };
-        at.into_iter()
-            .flat_map(|at| (0..self.from.padded()).map(move |padded| (at, padded)))
-            .filter_map(channel)
+        })
     }
 
     /// Flat positions of the block's weights, which lie together.
@@ -514,8 +511,8 @@ impl Block {
         let used = self.used_lanes();
         let (depthwise, pointwise) = to[..packed.len].split_at_mut(packed.forward);
         depthwise.fill(if self.kernel.is_some() { 0.0 } else { 1.0 });
-        for (own, lane) in self.depthwise_weights() {
-            let to = depthwise[lane..].iter_mut().step_by(self.lanes());
+        for (own, at) in self.depthwise_weights() {
+            let to = depthwise[at..].iter_mut().step_by(self.lanes());
             to.zip(&weights[own]).for_each(|(to, &weight)| *to = weight);
         }
         let (mut forward, mut backward) = pointwise.split_at_mut(packed.backward - packed.forward);
@@ -533,8 +530,8 @@ impl Block {
     pub fn unpack_grads(&self, packed: &[f32], grads: &mut [f32]) {
         let first = self.weights().start;
         let (depthwise, mut pointwise) = packed.split_at(self.packed_depthwise_grad());
-        for (own, lane) in self.depthwise_weights() {
-            let from = depthwise[lane..].iter().step_by(self.lanes());
+        for (own, at) in self.depthwise_weights() {
+            let from = depthwise[at..].iter().step_by(self.lanes());
             grads[own.start - first..][..own.len()].iter_mut().zip(from).for_each(|(to, &grad)| *to = grad);
         }
         for part in &self.parts {

@@ -735,7 +735,7 @@ impl Job for TrainForward<'_> {
         let per_image = (layout.plan.norms() * 2 * layout.channels.padded()).max(1);
         let mut stats = workspace.take_doubles(input.n * per_image);
         let [h, w] = layout.plan.output_size();
-        with_crew(|crew| {
+        with_crew(input.n.div_ceil(group_size(input.n)), |crew| {
             for pass in Pass::ALL {
                 let norms = pass.norms(layout);
                 if norms.is_empty() && !matches!(pass, Pass::Node(_)) {
@@ -753,7 +753,7 @@ impl Job for TrainForward<'_> {
 
 fn run_pass<S: Simd>(
     forward: &Forward<'_, S>,
-    crew: &Crew,
+    crew: &mut Crew<'_>,
     pool: &ScratchPool<'_, Scratch>,
     pass: Pass,
     raw: &mut [f32],

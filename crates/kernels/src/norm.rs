@@ -175,7 +175,14 @@ impl Norms {
 
     /// Combines the images' means and sums of squared deviations, `[images, norms, 2, padded channels]`, of some norms;
     /// every image has `area` pixels. Images in order: the result does not depend on threads.
-    pub fn finish(&mut self, crew: &Crew, norms: &[usize], stats: &[f64], images: usize, area: usize) {
+    pub fn finish(
+        &mut self,
+        crew: &mut Crew<'_>,
+        norms: &[usize],
+        stats: &[f64],
+        images: usize,
+        area: usize,
+    ) {
         let mut found = vec![[vec![], vec![]]; norms.len()];
         crew.each(found.iter_mut().zip(norms), |_, (found, &norm)| {
             *found = self.combined(norm, stats, images, area);

@@ -399,7 +399,7 @@ impl Job for Forward<'_> {
         let mut stats = vec![0f64; n * 2 * padded];
         let job = RawJob { workspace, input, packed: &saved.packed };
         let pool = ScratchPool::new(|| Scratch::forward(conv, workspace));
-        with_crew(|crew| {
+        with_crew(n, |crew| {
             let parts = saved.raw.chunks_mut(len).zip(stats.chunks_mut(2 * padded));
             crew.each(parts, |image, (raw, stats)| {
                 pool.with(|scratch| conv.raw(s, &job, image, scratch, raw, Some(stats)));
@@ -465,12 +465,21 @@ impl Job for Backward<'_> {
         let groups = (0..input.n).step_by(group);
         let groups = groups.map(|first| (first, weights.next().unwrap_or_default(), x.next()));
         let pool = ScratchPool::new(|| Scratch::backward(conv, workspace, input_wanted));
-        let coefficients = with_crew(|crew| {
-            let grads = conv.norm_grads(s, crew, &saved, grad_output);
+        let coefficients = with_crew(input.n, |crew| {
+            let coefficients = conv.norm_grads(s, crew, &saved, grad_output);
             let packed = &saved.packed;
             let base = if adds { Base::Own } else { Base::Zero };
-            let back =
-                Back { s, conv, workspace, input, saved: &saved, grad_output, grads: &grads, packed, base };
+            let back = Back {
+                s,
+                conv,
+                workspace,
+                input,
+                saved: &saved,
+                grad_output,
+                grads: &coefficients,
+                packed,
+                base,
+            };
             crew.each(groups, |_, (first, weights, x)| {
                 weights.fill(0.0);
                 let mut x = x.into_iter().flat_map(|x| x.chunks_exact_mut(conv.input_image()));
@@ -480,7 +489,7 @@ impl Job for Backward<'_> {
                     }
                 });
             });
-            grads
+            coefficients
         });
         if let Some(to) = grads.weights {
             match direct {
@@ -500,7 +509,7 @@ impl NormConv {
     fn norm_grads<S: Simd>(
         &self,
         s: S,
-        crew: &Crew,
+        crew: &mut Crew<'_>,
         saved: &NormConvSaved,
         grad_output: &[f32],
     ) -> NormGrads {
@@ -542,10 +551,12 @@ struct Back<'a, S> {
 }
 
 impl<S: Simd> Back<'_, S> {
-    /// One image: adds to the packed weight gradients, writes the input's.
+    /// One image: adds to the packed weight gradients, writes the input's or adds to it.
     fn image(&self, image: usize, scratch: &mut Scratch, weights: &mut [f32], x: Option<&mut [f32]>) {
         let Scratch { padded, gathered, grad, planes, relu_grad } = scratch;
-        self.conv.activate(self.s, self.input, image, padded);
+        if !weights.is_empty() {
+            self.conv.activate(self.s, self.input, image, padded);
+        }
         let len = self.saved.raw.len() / self.saved.n;
         let at = image * len..(image + 1) * len;
         let (g, y) = (&self.grad_output[at.clone()], &self.saved.raw[at]);

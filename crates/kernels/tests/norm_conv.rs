@@ -264,6 +264,31 @@ fn threads_do_not_change_a_bit() {
 }
 
 #[test]
+fn what_others_left_in_the_workspace_changes_nothing() {
+    let dense = |kernel, padding, relu| Kind::Dense { kernel, stride: 1, padding, relu };
+    let shared = Workspace::new();
+    for round in 0..2 {
+        for (kind, channels, size) in [
+            (dense(1, 0, true), 48, [16, 16]),
+            (dense(3, 1, false), 20, [8, 8]),
+            (Kind::Reduce, 11, [15, 14]),
+            (dense(2, 0, true), 70, [5, 5]),
+            (dense(3, 1, true), 9, [13, 15]),
+        ] {
+            let case = Case::new(kind, Channels::new(channels), 17, size, 3, true, 5 + round);
+            for (ask, weights) in [(Ask::Write, true), (Ask::Add, true), (Ask::Write, false)] {
+                let [own, others] =
+                    [&Workspace::new(), &shared].map(|workspace| case.fast(workspace, ask, weights));
+                let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+                for ((name, own), (_, others)) in own.iter().zip(&others) {
+                    assert_eq!(bits(own), bits(others), "{name} of {kind:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_kernel_that_does_not_fit_is_refused() {
     let refused = NormConv::dense(Channels::new(3), 8, [2, 9], [5, 1, 1], false, false).map(|_| ());
     assert_eq!(refused, Err(KernelError::TooSmall { what: "padded height", minimum: 5, found: 4 }));

@@ -121,7 +121,7 @@ impl Job for Backward<'_> {
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
-        with_crew(|crew| {
+        with_crew(n.div_ceil(weights.images), |crew| {
             for node in (0..NODES).rev() {
                 let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
                 let reverse = Reverse {
@@ -211,7 +211,7 @@ struct Reverse<'a, S> {
 
 fn run_pass<S: Simd>(
     reverse: &Reverse<'_, S>,
-    crew: &Crew,
+    crew: &mut Crew<'_>,
     pool: &ScratchPool<'_, Scratch>,
     node: usize,
     [inner, x]: [&mut [f32]; 2],

@@ -318,7 +318,7 @@ impl Job for Training<'_> {
         let per_image = (layout.plan.norms() * per_norm).max(1);
         let mut stats = vec![0f64; input.n * per_image];
         let [h, w] = layout.plan.size();
-        with_crew(|crew| {
+        with_crew(input.n.div_ceil(group_size(input.n)), |crew| {
             for node in 0..NODES {
                 let norms: Vec<usize> = match layout.fans.get(node) {
                     Some(fan) => fan.bundles.iter().flat_map(|b| b.paths.iter().map(|path| path.2)).collect(),
@@ -339,7 +339,7 @@ impl Job for Training<'_> {
 
 fn run_pass<S: Simd>(
     forward: &Forward<'_, S>,
-    crew: &Crew,
+    crew: &mut Crew<'_>,
     pool: &ScratchPool<'_, Scratch>,
     node: usize,
     [raw, inner, output]: [&mut [f32]; 3],

@@ -158,8 +158,8 @@ pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
                 given.values.each_ref().map(|value| value.values().len());
             let [_, _, weights_wanted, mix_wanted, ..] = wanted;
             let [mut first, mut second] = [first, second].map(|len| WORKSPACE.take(len));
-            let [mut weights, mut mix] = [(weights_wanted, weights), (mix_wanted, mix)]
-                .map(|(wanted, len)| wanted.then(|| vec![0.0; len]));
+            let mut weights = weights_wanted.then(|| WORKSPACE.take(weights));
+            let mut mix = mix_wanted.then(|| vec![0.0; mix]);
             let [mut gain, mut bias] = [gain, bias].map(|len| vec![0.0; len]);
             let grads = Grads {
                 inputs: [&mut first, &mut second],
@@ -169,7 +169,7 @@ pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
             };
             sound(kernel.backward(&given, output, saved, grad, grads));
             let [first, second] = [first, second].map(|grads| Some(Values::from(grads)));
-            let [weights, mix] = [weights, mix].map(|grads| grads.map(Values::from));
+            let (weights, mix) = (weights.map(Values::from), mix.map(Values::from));
             let [gain, bias] = [gain, bias].map(|grads| Some(Values::from(grads)));
             [first, second, weights, mix, gain, bias]
         };

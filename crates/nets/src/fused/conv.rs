@@ -82,7 +82,7 @@ pub(crate) fn norm_conv(
                 Some(Values::Pooled(others)) => (Some(others), true),
                 _ => (wanted[0].then(|| WORKSPACE.take(x.values().len())), false),
             };
-            let mut grad_weights = wanted[1].then(|| vec![0.0; weights.values().len()]);
+            let mut grad_weights = wanted[1].then(|| WORKSPACE.take(weights.values().len()));
             let mut grad_gain = vec![0.0; gain.values().len()];
             let mut grad_bias = vec![0.0; bias.values().len()];
             let grads = NormConvGrads {
@@ -95,8 +95,9 @@ pub(crate) fn norm_conv(
                 affine: affine.then_some([&mut grad_gain[..], &mut grad_bias[..]]),
             };
             sound(conv.backward(&WORKSPACE, &input, saved, grad, grads));
-            let [weights, gain, bias] = [grad_weights, Some(grad_gain), Some(grad_bias)];
-            [grad_x.map(Into::into), weights.map(Into::into), gain.map(Into::into), bias.map(Into::into)]
+            let [x, weights] = [grad_x, grad_weights].map(|grads| grads.map(Values::from));
+            let [gain, bias] = [grad_gain, grad_bias].map(|grads| Some(Values::from(grads)));
+            [x, weights, gain, bias]
         };
         Forward { output: output.into(), keeps_output: false, back: Box::new(back) }
     });

@@ -1,12 +1,15 @@
 //! Many weights as one tensor, so that an operation on a whole cell has few parents.
 
 use burn::tensor::Tensor;
+use cdarts_kernels::Buffer;
 
+use super::WORKSPACE;
 use super::operation::{Forward, Host, Parent, Values, Way, apply, constant, host, nothing, parent};
 
-/// Weights that one operation puts one behind the other. Each operation costs a node of burn's graph, whatever it
-/// does, and a search cell has some 170 weights.
-const PARENTS: usize = 32;
+/// Weights that one operation puts one behind the other: all of a search cell, whose channels do not count.
+const MANY: usize = 192;
+/// As many as most discrete cells have: places without a weight cost time too.
+const FEW: usize = 32;
 
 /// Weights one behind the other.
 pub(super) fn flat(weights: Vec<Tensor<4>>) -> Tensor<1> {
@@ -14,15 +17,15 @@ pub(super) fn flat(weights: Vec<Tensor<4>>) -> Tensor<1> {
         return unchanging(weights.into_iter().map(host));
     }
     let weights: Vec<Parent> = weights.into_iter().map(parent).collect();
-    if weights.iter().all(|weight| !weight.is_tracked()) {
+    if !weights.iter().any(Parent::is_tracked) {
         return Tensor::from_inner(unchanging(weights.into_iter().map(Host::of)));
     }
-    let missing = nothing();
-    let mut weights = weights.into_iter().peekable();
-    let mut parts = Vec::new();
-    while weights.peek().is_some() {
-        parts.push(part(std::array::from_fn(|_| weights.next().unwrap_or_else(|| missing.clone()))));
+    if weights.len() <= FEW {
+        return part::<FEW>(&mut weights.into_iter());
     }
+    let parts = weights.len().div_ceil(MANY);
+    let mut weights = weights.into_iter();
+    let mut parts: Vec<Tensor<1>> = (0..parts).map(|_| part::<MANY>(&mut weights)).collect();
     if parts.len() == 1 { parts.swap_remove(0) } else { Tensor::cat(parts, 0) }
 }
 
@@ -33,11 +36,14 @@ fn unchanging(weights: impl Iterator<Item = Host>) -> Tensor<1> {
     constant(values, [len])
 }
 
-fn part(weights: [Parent; PARENTS]) -> Tensor<1> {
+/// The next weights, `N` at most.
+fn part<const N: usize>(weights: &mut impl Iterator<Item = Parent>) -> Tensor<1> {
+    let missing = nothing();
+    let weights: [Parent; N] = std::array::from_fn(|_| weights.next().unwrap_or_else(|| missing.clone()));
     let len = weights.iter().map(|weight| weight.primitive().layout().num_elements()).sum();
-    apply(weights, [len], |weights: [Host; PARENTS]| {
+    apply(weights, [len], |weights: [Host; N]| {
         let lens = weights.each_ref().map(|weight| weight.values().len());
-        let back = move |Way { grad, wanted, .. }: Way<'_, PARENTS>| {
+        let back = move |Way { grad, wanted, .. }: Way<'_, N>| {
             let mut rest = grad;
             std::array::from_fn(|i| {
                 let own = rest.split_off(..lens[i])?;
@@ -48,6 +54,13 @@ fn part(weights: [Parent; PARENTS]) -> Tensor<1> {
     })
 }
 
-fn joined(weights: &[Host]) -> Vec<f32> {
-    weights.iter().map(Host::values).collect::<Vec<_>>().concat()
+fn joined(weights: &[Host]) -> Buffer {
+    let mut joined = WORKSPACE.take(weights.iter().map(|weight| weight.values().len()).sum());
+    let mut rest = &mut joined[..];
+    for weight in weights.iter().map(Host::values) {
+        let (to, after) = rest.split_at_mut(weight.len());
+        to.copy_from_slice(weight);
+        rest = after;
+    }
+    joined
 }
