@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::blocked::Channels;
 use crate::depthwise::{self, Padded, Rows, Tap, Taps, depthwise};
 use crate::norm::{NormGrads, Norms};
-use crate::pixelwise::{Activate, NormGrad, lanes, moments};
+use crate::pixelwise::{Activate, Line, NormGrad, lanes, moments};
 use crate::pointwise::{self, Pixels, pointwise};
 use crate::simd::Simd;
 
@@ -40,6 +40,9 @@ pub(crate) struct Block {
     /// Width, dilation and padding of a trained depthwise kernel.
     kernel: Option<[usize; 3]>,
     wiring: Wiring,
+    /// Whether a [pointwise](Self::is_pointwise) block reads a plane that is not activated yet: it is done chunk by chunk, in
+    /// the first-level cache.
+    activates: bool,
     /// Planes of the input, and of gathered gradients.
     pub plane: Padded,
     pub grad_plane: Padded,
@@ -263,6 +266,7 @@ impl Block {
             gathers,
             kernel,
             wiring,
+            activates: false,
             plane,
             grad_plane,
             taps,
@@ -356,6 +360,16 @@ impl Block {
             .unwrap_or(0)
         };
         usize::try_from(reach(0).max(reach(1))).unwrap_or(0)
+    }
+
+    /// The same, with the ReLU before it where that costs no pass of its own.
+    pub fn behind_relu(self) -> Self {
+        Self { activates: self.is_pointwise(), ..self }
+    }
+
+    /// Whether the block does the ReLU before it.
+    pub fn activates(&self) -> bool {
+        self.activates
     }
 
     /// Whether gathering would only copy: a 1×1 convolution at stride 1.
@@ -559,7 +573,15 @@ impl Block {
         gathered: &'c mut [f32],
     ) -> (&'c [f32], usize) {
         if self.plane.border == 0 && self.is_pointwise() {
-            return (&x[row * self.plane.row()..], self.plane.len());
+            let (x, len) = (&x[row * self.plane.row()..], rows * self.output[1] * S::LANES);
+            if !self.activates {
+                return (x, self.plane.len());
+            }
+            for (x, to) in x.chunks(self.plane.len()).zip(gathered.chunks_exact_mut(len)) {
+                let (x, w) = (&x[..len], len / S::LANES);
+                Activate { x, w, line: Line::IDENTITY, floor: 0.0, to, to_row: len }.apply(s);
+            }
+            return (gathered, len);
         }
         self.gather(s, packed, x, (row, rows), gathered);
         (gathered, rows * self.output[1] * S::LANES)

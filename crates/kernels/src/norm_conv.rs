@@ -136,6 +136,7 @@ impl NormConv {
         refuse_small(&wanted)?;
         let block = Block::dense(from, to, size, [kernel, stride, padding]);
         let direct = Direct::new(from, to, size, [kernel, stride, padding]);
+        let block = if relu && direct.is_none() { block.behind_relu() } else { block };
         Ok(Self { block, direct, relu, affine, weights: to * from.real() * kernel * kernel })
     }
 
@@ -307,11 +308,23 @@ impl NormConv {
         packed
     }
 
-    /// The padded, activated copy of one image's input; borders are as they are.
-    fn activate<S: Simd>(&self, s: S, input: &NormConvInput<'_>, image: usize, to: &mut [f32]) {
+    /// What the convolution reads of one image: where it does the ReLU itself, the input, else a padded and activated copy in
+    /// `padded`, whose border is zero.
+    fn read<'x, S: Simd>(
+        &self,
+        s: S,
+        input: &NormConvInput<'x>,
+        image: usize,
+        padded: &'x mut [f32],
+    ) -> &'x [f32] {
         let len = self.input_image();
+        let x = &input.x[image * len..][..len];
+        if self.block.activates() {
+            return x;
+        }
         let floor = if self.relu { 0.0 } else { f32::NEG_INFINITY };
-        activate(s, &input.x[image * len..][..len], None, floor, self.block.plane, to);
+        activate(s, x, None, floor, self.block.plane, padded);
+        padded
     }
 
     fn raw<S: Simd>(
@@ -324,10 +337,10 @@ impl NormConv {
         stats: Option<&mut [f64]>,
     ) {
         let Scratch { padded, gathered, .. } = scratch;
-        self.activate(s, job.input, image, padded);
+        let x = self.read(s, job.input, image, padded);
         match &self.direct {
-            Some(direct) => direct.forward(s, job.workspace, job.packed, padded, y, stats),
-            None => self.block.forward(s, job.packed, padded, gathered, y, stats),
+            Some(direct) => direct.forward(s, job.workspace, job.packed, x, y, stats),
+            None => self.block.forward(s, job.packed, x, gathered, y, stats),
         }
     }
 }
@@ -347,7 +360,8 @@ struct Scratch {
 impl Scratch {
     fn forward(conv: &NormConv, workspace: &Workspace) -> Self {
         let block = &conv.block;
-        let mut padded = workspace.take(block.from.blocks() * block.plane.len());
+        let planes = if block.activates() { 0 } else { block.from.blocks() };
+        let mut padded = workspace.take(planes * block.plane.len());
         block.plane.clear_borders(&mut padded);
         let [grad, planes, relu_grad] = [0; 3].map(|len| workspace.take(len));
         let gathered = workspace.take(if conv.direct.is_some() { 0 } else { block.gathered_len() });
@@ -554,19 +568,19 @@ impl<S: Simd> Back<'_, S> {
     /// One image: adds to the packed weight gradients, writes the input's or adds to it.
     fn image(&self, image: usize, scratch: &mut Scratch, weights: &mut [f32], x: Option<&mut [f32]>) {
         let Scratch { padded, gathered, grad, planes, relu_grad } = scratch;
-        if !weights.is_empty() {
-            self.conv.activate(self.s, self.input, image, padded);
-        }
+        // Only the weights' gradients read it.
+        let read =
+            if weights.is_empty() { padded } else { self.conv.read(self.s, self.input, image, padded) };
         let len = self.saved.raw.len() / self.saved.n;
         let at = image * len..(image + 1) * len;
         let (g, y) = (&self.grad_output[at.clone()], &self.saved.raw[at]);
         let (norms, grads) = (&self.saved.norms, self.grads);
         let raw = RawGrad { g, y, k: &grads.k, norms, grads, norm: 0 };
         if let Some(direct) = &self.conv.direct {
-            return self.direct_image(direct, padded, &raw, image, (weights, relu_grad), x);
+            return self.direct_image(direct, read, &raw, image, (weights, relu_grad), x);
         }
         let mut scratch = BlockScratch { gathered, grad, raw: &mut [], planes };
-        self.conv.block.backward_weights(self.s, self.packed, padded, &raw, &mut scratch, weights);
+        self.conv.block.backward_weights(self.s, self.packed, read, &raw, &mut scratch, weights);
         if let Some(to) = x {
             self.input_grad(image, planes, relu_grad, to);
         }
