@@ -11,8 +11,8 @@
 //!   a pass one task owns an image and runs all that leaves one state while its planes are in cache.
 //! - Kept for the way back: raw outputs before a norm, nothing else. Buffers come from a [`Workspace`] that lives
 //!   as long as the network.
-//! - Work is split over the current rayon pool in fixed groups of images that are summed in a fixed order: the
-//!   same bits for any number of threads.
+//! - Work is split over the caller and the current rayon pool, whose threads are held for a whole operation, in fixed
+//!   groups of images that are summed in a fixed order: the same bits for any number of threads.
 //! - Instructions (AVX2, AVX-512, NEON, portable) are chosen at run time ([`Level`]).
 //!
 //! ```

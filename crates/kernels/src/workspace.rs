@@ -7,9 +7,9 @@ use crate::cell::Layout;
 use crate::plan::CellPlan;
 use crate::simd::Level;
 
-/// A pool of buffers and the instructions to use. Clones share the pool. Every kernel takes its scratch and
-/// what it saves for the way back from here and returns it on drop, so that after the first step nothing is
-/// allocated.
+/// A pool of buffers, the layouts of cells, and the instructions to use. Clones share the pool. Every kernel takes its
+/// scratch and what it saves for the way back from here and returns it on drop, so that after the first step nothing
+/// large is allocated.
 #[derive(Debug, Clone)]
 pub struct Workspace {
     pool: Arc<Mutex<Vec<Vec<Chunk>>>>,

@@ -1,5 +1,5 @@
-//! Gradients of a state that several operations read. Burn holds what the first of them found and gives it back to the next,
-//! which adds to the same buffer; burn would copy it and add on one thread.
+//! Gradients of a state that several operations read. Burn holds what the first of them found and gives it back to the next: a
+//! convolution adds to the same buffer, for others [`add`] does it on all threads. Burn would copy it and add on one.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -89,6 +89,7 @@ pub(super) fn begun(state: NodeId, give_up: impl FnOnce() -> FlexTensor) -> Opti
     if values.as_ptr() as usize != loan.address || !gradient.is_unique() {
         return Some(Values::Own(values.to_vec()));
     }
+    // Burn gives no second handle to an inner node's gradient, so the buffer comes home with this one.
     *loan.end() = End::Claimed;
     drop(gradient);
     match std::mem::replace(&mut *loan.end(), End::Unclaimed) {
