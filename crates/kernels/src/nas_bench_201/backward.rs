@@ -118,6 +118,7 @@ impl Job for Backward<'_> {
         // Never empty, so that every group has a chunk.
         let mut weights = GroupSums::new(workspace, n, grads_len.max(1));
         let places = Sums { paths: layout.plan.paths().len(), padded: layout.channels.padded() };
+        // Zeros, because nobody writes the sums of `none`, which are read with the others.
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
