@@ -196,6 +196,11 @@ impl Layout {
         self.plan.paths().iter().enumerate().filter(move |(_, path)| path.source == state)
     }
 
+    /// Pools and identities that leave `state`.
+    pub fn weightless(&self, state: usize) -> impl Iterator<Item = (usize, &Path)> {
+        self.leaving(state).filter(|(_, path)| path.norms() == 0 && path.op != Op::None)
+    }
+
     /// Paths that enter `node`.
     pub fn entering(&self, node: usize) -> impl Iterator<Item = (usize, &Path)> {
         self.plan.paths().iter().enumerate().filter(move |(_, path)| path.node == node)

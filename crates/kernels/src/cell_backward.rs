@@ -244,17 +244,23 @@ struct Barrier<'a> {
     sums: &'a [f64],
 }
 
-/// A place in the batch sums, and the edge whose drop-path multipliers weigh the images.
-type Weighed = (Range<usize>, usize);
-
 impl Barrier<'_> {
     fn after(&self, pass: Pass, wanted: Wanted, grads: &mut NormGrads, mix: &mut [f64]) {
         match pass {
             Pass::Start => self.entering(NODES - 1, grads, mix),
-            Pass::SecondBlocks(from, to) => self.between(from..to, grads),
+            Pass::SecondBlocks(from, to) => {
+                let paths = (from..to).flat_map(|state| self.layout.leaving(state));
+                for (index, path) in paths.filter(|(_, path)| path.norms() == 2) {
+                    let [dots, sums] = [0, 1].map(|i| self.total(self.places.middle(index, i), |_| 1.0));
+                    self.norms.back(path.norm, &dots, &sums, grads);
+                }
+            }
             Pass::FirstBlocks(from, to) => {
+                // Else nobody has written their sums.
                 if wanted.mix {
-                    self.weightless(from..to, mix);
+                    for (index, path) in (from..to).flat_map(|state| self.layout.weightless(state)) {
+                        mix[index] = self.total(self.places.dot(index), self.drop(path)).iter().sum();
+                    }
                 }
                 if from >= 2 {
                     self.entering(from - 2, grads, mix);
@@ -263,64 +269,32 @@ impl Barrier<'_> {
         }
     }
 
-    fn leaving(&self, states: Range<usize>) -> impl Iterator<Item = (usize, &Path)> {
-        self.layout.plan.paths().iter().enumerate().filter(move |(_, path)| states.contains(&path.source))
-    }
-
-    /// Coefficients of the norms between the blocks of the separable convolutions that leave some states.
-    fn between(&self, states: Range<usize>, grads: &mut NormGrads) {
-        let separable = || self.leaving(states.clone()).filter(|(_, path)| path.norms() == 2);
-        let [dots, sums] = [0, 1].map(|which| {
-            let place = |(index, path): (usize, &Path)| (self.places.middle(index, which), path.edge);
-            self.totals(&separable().map(place).collect::<Vec<_>>(), |_, _| 1.0)
-        });
-        for (((_, path), dots), sums) in separable().zip(dots).zip(sums) {
-            self.norms.back(path.norm, &dots, &sums, grads);
-        }
-    }
-
-    /// Mixing gradients of the pools and identities that leave some states.
-    fn weightless(&self, states: Range<usize>, mix: &mut [f64]) {
-        let paths =
-            || self.leaving(states.clone()).filter(|(_, path)| path.norms() == 0 && path.op != Op::None);
-        let places: Vec<Weighed> = paths().map(|(index, path)| (self.places.dot(index), path.edge)).collect();
-        for ((index, _), dots) in paths().zip(self.totals(&places, self.drop())) {
-            mix[index] = dots.iter().sum();
-        }
-    }
-
     /// Coefficients of the last norm of every path into `node`, and the paths' mixing gradients.
     fn entering(&self, node: usize, grads: &mut NormGrads, mix: &mut [f64]) {
-        let paths = || self.layout.entering(node).filter(|(_, path)| path.norms() > 0);
-        let places: Vec<Weighed> = paths().map(|(index, path)| (self.places.dot(index), path.edge)).collect();
-        let nodes: Vec<Weighed> = paths().map(|(_, path)| (self.places.node(node), path.edge)).collect();
-        // Without drop path they are the same for all.
-        let nodes = if self.input.drop.is_some() { &nodes[..] } else { &nodes[..nodes.len().min(1)] };
-        let (dots, sums) = (self.totals(&places, self.drop()), self.totals(nodes, self.drop()));
-        for (((index, path), dots), sums) in paths().zip(&dots).zip(sums.iter().cycle()) {
+        for (index, path) in self.layout.entering(node).filter(|(_, path)| path.norms() > 0) {
             let norm = path.norm + path.norms() - 1;
-            mix[index] = self.norms.output_dot(norm, dots, sums);
+            let [dots, sums] =
+                [self.places.dot(index), self.places.node(node)].map(|at| self.total(at, self.drop(path)));
+            mix[index] = self.norms.output_dot(norm, &dots, &sums);
             let k = self.input.mix.map_or(1.0, |mix| f64::from(mix[index]));
-            let scale = |of: &[f64]| of.iter().map(|v| v * k).collect::<Vec<f64>>();
+            let scale = |of: Vec<f64>| of.into_iter().map(|v| v * k).collect::<Vec<f64>>();
             self.norms.back(norm, &scale(dots), &scale(sums), grads);
         }
     }
 
-    /// The multiplier of an edge for an image.
-    fn drop(&self) -> impl Fn(usize, usize) -> f64 {
-        |edge, image| self.input.drop.map_or(1.0, |drop| f64::from(drop[edge * self.input.n + image]))
+    fn drop(&self, path: &Path) -> impl Fn(usize) -> f64 {
+        let first = path.edge * self.input.n;
+        move |image| self.input.drop.map_or(1.0, |drop| f64::from(drop[first + image]))
     }
 
-    /// Sums over images, in order, of some places. Image by image, because an image's places lie together.
-    fn totals(&self, places: &[Weighed], multiplier: impl Fn(usize, usize) -> f64) -> Vec<Vec<f64>> {
-        let mut totals = vec![vec![0f64; self.places.padded]; places.len()];
+    /// Sum over images, in order.
+    fn total(&self, at: Range<usize>, scale: impl Fn(usize) -> f64) -> Vec<f64> {
+        let mut total = vec![0f64; at.len()];
         for (image, sums) in self.sums.chunks_exact(self.places.len()).enumerate() {
-            for ((at, edge), total) in places.iter().zip(&mut totals) {
-                let k = multiplier(*edge, image);
-                total.iter_mut().zip(&sums[at.clone()]).for_each(|(total, &part)| *total += k * part);
-            }
+            let k = scale(image);
+            total.iter_mut().zip(&sums[at.clone()]).for_each(|(total, &part)| *total += k * part);
         }
-        totals
+        total
     }
 }
 
@@ -530,11 +504,6 @@ impl<S: Simd> Reverse<'_, S> {
         }
     }
 
-    /// Paths without weights that leave `state`.
-    fn weightless(&self, state: usize) -> impl Iterator<Item = (usize, &Path)> {
-        self.layout().leaving(state).filter(|(_, path)| path.norms() == 0 && path.op != Op::None)
-    }
-
     fn stride(&self, state: usize) -> usize {
         if self.layout().plan.reduction() && state < 2 { 2 } else { 1 }
     }
@@ -547,14 +516,14 @@ impl<S: Simd> Reverse<'_, S> {
         image: &mut Image<'_>,
     ) {
         let (s, size, area) = (self.forward.s, self.layout().plan.state_size(state), self.layout().area());
-        if self.weightless(state).any(|(_, path)| path.op != Op::Skip) {
+        if self.layout().weightless(state).any(|(_, path)| path.op != Op::Skip) {
             let [max, avg] = &mut scratch.pooled;
             let rows = 0..self.layout().plan.output_size()[0];
             let to = [&mut max[..area], &mut avg[..area]];
             pools(s, x, (size, self.stride(state)), rows, &mut scratch.pool, to);
         }
         for node in 0..NODES {
-            let paths = || self.weightless(state).filter(|(_, path)| path.node == node);
+            let paths = || self.layout().weightless(state).filter(|(_, path)| path.node == node);
             let values = |path: &Path| match path.op {
                 Op::MaxPool3 => &scratch.pooled[0][..area],
                 Op::AvgPool3 => &scratch.pooled[1][..area],
@@ -585,7 +554,7 @@ impl<S: Simd> Reverse<'_, S> {
         let to = &mut mine[block * x.len()..][..x.len()];
         let first = state.saturating_sub(1);
         let terms = |op: Op| -> Vec<Term<'_>> {
-            let paths = self.weightless(state).filter(|(_, path)| path.op == op);
+            let paths = self.layout().weightless(state).filter(|(_, path)| path.op == op);
             let term = |(index, path): (usize, &Path)| {
                 let k = self.forward.input.weighting().at(index, path.edge, image.index);
                 let y = &later[(path.node - first) * len + block * area..][..area];

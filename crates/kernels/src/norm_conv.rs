@@ -358,26 +358,21 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn forward(conv: &NormConv, workspace: &Workspace) -> Self {
-        let block = &conv.block;
-        let planes = if block.activates() { 0 } else { block.from.blocks() };
-        let mut padded = workspace.take(planes * block.plane.len());
+    /// For the way there, and back with or without the input's gradient.
+    fn new(conv: &NormConv, workspace: &Workspace, input_grad: bool) -> Self {
+        let (block, by_block) = (&conv.block, conv.direct.is_none());
+        let take = |needed: bool, len: usize| workspace.take(if needed { len } else { 0 });
+        let mut padded = take(!block.activates(), block.from.blocks() * block.plane.len());
         block.plane.clear_borders(&mut padded);
-        let [grad, planes, relu_grad] = [0; 3].map(|len| workspace.take(len));
-        let gathered = workspace.take(if conv.direct.is_some() { 0 } else { block.gathered_len() });
-        Self { padded, gathered, grad, planes, relu_grad }
-    }
-
-    fn backward(conv: &NormConv, workspace: &Workspace, input_wanted: bool) -> Self {
-        let (block, forward) = (&conv.block, Self::forward(conv, workspace));
-        let relu_grad = workspace.take(if input_wanted { conv.input_image() } else { 0 });
-        if conv.direct.is_some() {
-            return Self { relu_grad, ..forward };
-        }
-        let planes = if input_wanted { block.virtual_blocks() * block.grad_plane.len() } else { 0 };
-        let mut planes = workspace.take(planes);
+        let mut planes = take(by_block && input_grad, block.virtual_blocks() * block.grad_plane.len());
         block.grad_plane.clear_borders(&mut planes);
-        Self { grad: workspace.take(block.grad_len()), planes, relu_grad, ..forward }
+        Self {
+            padded,
+            gathered: take(by_block, block.gathered_len()),
+            grad: take(by_block, block.grad_len()),
+            planes,
+            relu_grad: take(input_grad, conv.input_image()),
+        }
     }
 }
 
@@ -412,7 +407,7 @@ impl Job for Forward<'_> {
         let [h, w] = conv.block.output;
         let mut stats = vec![0f64; n * 2 * padded];
         let job = RawJob { workspace, input, packed: &saved.packed };
-        let pool = ScratchPool::new(|| Scratch::forward(conv, workspace));
+        let pool = ScratchPool::new(|| Scratch::new(conv, workspace, false));
         with_crew(n, |crew| {
             let parts = saved.raw.chunks_mut(len).zip(stats.chunks_mut(2 * padded));
             crew.each(parts, |image, (raw, stats)| {
@@ -443,7 +438,7 @@ impl Job for Infer<'_> {
         let len = output.len() / input.n;
         let [h, w] = conv.block.output;
         let job = RawJob { workspace, input, packed: &packed };
-        let pool = ScratchPool::new(|| (Scratch::forward(conv, workspace), workspace.take(len)));
+        let pool = ScratchPool::new(|| (Scratch::new(conv, workspace, false), workspace.take(len)));
         output.par_chunks_mut(len).enumerate().with_max_len(1).for_each(|(image, to)| {
             pool.with(|(scratch, raw)| {
                 conv.raw(s, &job, image, scratch, raw, None);
@@ -478,7 +473,7 @@ impl Job for Backward<'_> {
         let mut x = x.into_iter().flat_map(|x| x.chunks_mut(group * conv.input_image()));
         let groups = (0..input.n).step_by(group);
         let groups = groups.map(|first| (first, weights.next().unwrap_or_default(), x.next()));
-        let pool = ScratchPool::new(|| Scratch::backward(conv, workspace, input_wanted));
+        let pool = ScratchPool::new(|| Scratch::new(conv, workspace, input_wanted));
         let coefficients = with_crew(input.n, |crew| {
             let coefficients = conv.norm_grads(s, crew, &saved, grad_output);
             let packed = &saved.packed;

@@ -6,7 +6,7 @@ use cdarts_kernels::Buffer;
 use super::WORKSPACE;
 use super::operation::{Forward, Host, Parent, Values, Way, apply, constant, host, nothing, parent};
 
-/// Weights that one operation puts one behind the other: all of a search cell, whose channels do not count.
+/// Weights that one operation puts one behind the other: as many as a search cell has, and more.
 const MANY: usize = 192;
 /// As many as most discrete cells have: places without a weight cost time too.
 const FEW: usize = 32;
@@ -23,9 +23,9 @@ pub(super) fn flat(weights: Vec<Tensor<4>>) -> Tensor<1> {
     if weights.len() <= FEW {
         return part::<FEW>(&mut weights.into_iter());
     }
-    let parts = weights.len().div_ceil(MANY);
+    let pieces = weights.len().div_ceil(MANY);
     let mut weights = weights.into_iter();
-    let mut parts: Vec<Tensor<1>> = (0..parts).map(|_| part::<MANY>(&mut weights)).collect();
+    let mut parts: Vec<Tensor<1>> = (0..pieces).map(|_| part::<MANY>(&mut weights)).collect();
     if parts.len() == 1 { parts.swap_remove(0) } else { Tensor::cat(parts, 0) }
 }
 
