@@ -312,6 +312,29 @@ fn evaluation_networks_of_nas_bench_201_agree_with_drop_path_in_training_and_in_
 }
 
 #[test]
+fn cells_of_nas_bench_201_take_blocks_of_any_width() {
+    use cdarts_kernels::Width;
+    use cdarts_nets::nas_bench_201::{EvalCell, SearchCell};
+    let device = Device::flex().autodiff();
+    let plan = &nas_bench_201_plan([6, 5], 3, 1).stages[0].cells[0];
+    let genotype = nas_bench_201::published("nas-bench-201-cell-1").unwrap();
+    let init = Initialiser::new(1, &device);
+    let found = EvalCell::new(plan, &genotype, true, &init.at(0));
+    let mixed = SearchCell::new(plan, &init.at(1));
+    let mixing = Tensor::<2>::full([6, 5], 0.2, &device);
+    let x = Tensor::<4>::random([2, 3, 6, 5], Distribution::Normal(0.0, 1.0), &device).require_grad();
+    let outputs = [Width::Eight, Width::Sixteen].map(|width| {
+        let state = || State::in_blocks_of(width, x.clone());
+        let outputs = [found.forward(state(), None), mixed.forward(state(), &mixing)].map(State::plain);
+        let [found, mixed] = outputs.clone();
+        let grad = x.grad(&(found.powi_scalar(2).sum() + mixed.powi_scalar(2).sum()).backward()).unwrap();
+        let [found, mixed] = outputs.map(cdarts_nets::arch::host_values);
+        [found, mixed, grad.into_data().to_vec::<f32>().unwrap()]
+    });
+    assert_eq!(outputs[0], outputs[1]);
+}
+
+#[test]
 fn residual_blocks_halve_odd_sides_by_what_is_left() {
     // A shortcut of ones behind branches of zeros: the mean of what lies in the window.
     use cdarts_nets::nas_bench_201::ResidualBlock;

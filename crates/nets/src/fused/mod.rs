@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 
 use burn::tensor::{DType, Device, Tensor};
-use cdarts_kernels::{Channels, KernelError, Width, Workspace};
+use cdarts_kernels::{Channels, KernelError, Width, Workspace, nas_bench_201};
 use cdarts_space::PlanView;
 
 pub(crate) use cell::{FusedCell, run_cell};
@@ -102,6 +102,14 @@ impl State {
 }
 
 impl Blocked {
+    /// The same values in channel blocks of `width`.
+    pub(crate) fn in_blocks_of(self, width: Width) -> Self {
+        if self.channels.width == width {
+            return self;
+        }
+        layout::to_blocked(width, layout::from_blocked(self))
+    }
+
     /// Number of images, and their height and width.
     pub(crate) fn extent(&self) -> (usize, [usize; 2]) {
         let [n, _, h, w, _] = self.tensor.dims();
@@ -125,7 +133,7 @@ pub(crate) fn block_width(plan: PlanView<'_>) -> Width {
             let narrowest = cells.map(|cell| cell.channels).min().unwrap_or(0);
             cell_width(narrowest)
         }
-        PlanView::NasBench201(_) => Width::Eight,
+        PlanView::NasBench201(_) => nas_bench_201::WIDTH,
     }
 }
 
