@@ -17,7 +17,7 @@ use crate::blocked::{Channels, MAX_LANES, blocked_len};
 use crate::crew::{Crew, with_crew};
 use crate::depthwise::Padded;
 use crate::error::{KernelError, check, refuse_small};
-use crate::groups::group_size;
+use crate::groups::{group_count, group_size};
 use crate::norm::{Affine, BatchStats, Norms, RunningStats};
 use crate::pixelwise::{Activate, Line, Term, weighted_sum};
 use crate::plan::{CellPlan, NODES, Op, Path};
@@ -740,7 +740,7 @@ impl Job for TrainForward<'_> {
         let per_image = (layout.plan.norms() * 2 * layout.channels.padded()).max(1);
         let mut stats = workspace.take_doubles(input.n * per_image);
         let [h, w] = layout.plan.output_size();
-        with_crew(input.n.div_ceil(group_size(input.n)), |crew| {
+        with_crew(group_count(input.n), |crew| {
             for pass in Pass::ALL {
                 let norms = pass.norms(layout);
                 if norms.is_empty() && !matches!(pass, Pass::Node(_)) {

@@ -210,7 +210,7 @@ impl Job for Backward<'_> {
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
         let avg_taps = [1, 2].map(|stride| BackTaps::new(&window(3, 1, 1), stride, layout.grad_plane()));
-        with_crew(n.div_ceil(weights.images), |crew| {
+        with_crew(weights.groups, |crew| {
             for pass in Pass::ALL.into_iter().filter(|pass| !pass.is_idle(layout)) {
                 let forward = Forward { s, layout, input, packed: &packed, norms: &norms };
                 let grads = &norm_grads;

@@ -279,8 +279,8 @@ mod tests {
 
     #[test]
     fn many_callers_share_a_small_pool() {
-        let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
-        let all: Vec<Vec<usize>> = pool.install(|| (0..16).into_par_iter().map(|_| counted(7, 50)).collect());
+        let all: Vec<Vec<usize>> =
+            on_threads(2, || (0..16).into_par_iter().map(|_| counted(7, 50)).collect());
         assert!(all.iter().all(|counts| *counts == expected(7, 50)));
         thread::scope(|scope| {
             let callers: Vec<_> = (0..4).map(|_| scope.spawn(|| counted(9, 50))).collect();

@@ -20,10 +20,17 @@ pub(crate) const fn group_size(n: usize) -> usize {
     n.div_ceil(MAX_GROUPS)
 }
 
+/// How many groups of that size `n` images make.
+pub(crate) const fn group_count(n: usize) -> usize {
+    n.div_ceil(group_size(n))
+}
+
 /// Sums over a batch, such as gradients of weights: one set a group.
 pub(crate) struct GroupSums {
     /// Images in each group.
     pub images: usize,
+    /// How many groups there are.
+    pub groups: usize,
     /// All groups' sums.
     pub sums: Buffer,
     /// Values in each group's sums.
@@ -33,9 +40,9 @@ pub(crate) struct GroupSums {
 impl GroupSums {
     /// Room for the sums of `n` images, `len` for each group. Whoever works on a group's first image clears its sums before.
     pub fn new(workspace: &Workspace, n: usize, len: usize) -> Self {
-        let groups = (MAX_SUMS / len.max(1)).clamp(MIN_GROUPS, MAX_GROUPS);
-        let images = n.div_ceil(groups);
-        Self { images, sums: workspace.take(n.div_ceil(images) * len), len }
+        let images = n.div_ceil((MAX_SUMS / len.max(1)).clamp(MIN_GROUPS, MAX_GROUPS));
+        let groups = n.div_ceil(images);
+        Self { images, groups, sums: workspace.take(groups * len), len }
     }
 
     /// Adds the later groups' sums to the first's.

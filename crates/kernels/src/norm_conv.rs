@@ -371,7 +371,7 @@ impl Scratch {
             gathered: take(by_block, block.gathered_len()),
             grad: take(by_block, block.grad_len()),
             planes,
-            relu_grad: take(input_grad, conv.input_image()),
+            relu_grad: take(input_grad && !block.activates(), conv.input_image()),
         }
     }
 }
@@ -618,7 +618,7 @@ impl<S: Simd> Back<'_, S> {
             let adds = matches!(self.base, Base::Own);
             return block.backward_input(self.s, self.packed, planes, adds, to);
         }
-        if block.is_pointwise() && block.grad_plane.border == 0 {
+        if block.activates() {
             return self.hand_over(image, planes, to);
         }
         block.backward_input(self.s, self.packed, planes, false, relu_grad);

@@ -122,7 +122,7 @@ impl Job for Backward<'_> {
         let mut sums = vec![0f64; n * places.len()];
         let mut norm_grads = NormGrads::new(layout.plan.norms() * layout.channels.padded());
         let mut mix = vec![0f64; places.paths];
-        with_crew(n.div_ceil(weights.images), |crew| {
+        with_crew(weights.groups, |crew| {
             for node in (0..NODES).rev() {
                 let forward = Forward { s, layout, input, packed: &packed, norms: &saved.norms };
                 let reverse = Reverse {

@@ -12,7 +12,7 @@ use crate::cell::activate;
 use crate::crew::{Crew, with_crew};
 use crate::dense::{Product, Walk};
 use crate::error::{KernelError, check, refuse_small};
-use crate::groups::group_size;
+use crate::groups::{group_count, group_size};
 use crate::norm::{Affine, BatchStats, Norms, RunningStats};
 use crate::pixelwise::{Term, weighted_sum};
 use crate::pool::BoxSum;
@@ -318,7 +318,7 @@ impl Job for Training<'_> {
         let per_image = (layout.plan.norms() * per_norm).max(1);
         let mut stats = vec![0f64; input.n * per_image];
         let [h, w] = layout.plan.size();
-        with_crew(input.n.div_ceil(group_size(input.n)), |crew| {
+        with_crew(group_count(input.n), |crew| {
             for node in 0..NODES {
                 let norms: Vec<usize> = match layout.fans.get(node) {
                     Some(fan) => fan.bundles.iter().flat_map(|b| b.paths.iter().map(|path| path.2)).collect(),

@@ -14,8 +14,3 @@ pub mod reference;
 pub use backward::CellGrads;
 pub use cell::{CellInput, CellSaved};
 pub use plan::{CellPlan, EDGES, Edge, NODES, Op, Path};
-
-use crate::blocked::Width;
-
-/// The channel blocks that cells read and write.
-pub const WIDTH: Width = Width::Eight;

@@ -99,7 +99,8 @@ impl Arguments {
     }
 }
 
-/// The cell on its inputs, of which there are one or two; nothing where a norm would be over one value.
+/// The cell on its inputs, of which there are one or two; nothing where a norm would be over one value. Inputs in channel
+/// blocks of another width than the kernel's are laid out anew.
 ///
 /// # Shapes
 /// each of `[n, c/b, h, w, b]` → the kernel's output, `[n, c'/b, h', w', b]`
@@ -111,15 +112,11 @@ pub(crate) fn run_cell<K: CellKernel, const INPUTS: usize>(
     let (n, _) = inputs[0].extent();
     let training = inputs[0].tensor.device().is_autodiff();
     let (channels, [h, w]) = kernel.output();
-    assert!(
-        inputs.iter().all(|input| input.channels.width == channels.width),
-        "one width of blocks a network"
-    );
     if training && n * h * w == 1 {
         return None;
     }
     let (affine, mixed) = (kernel.affine(), mixing.is_some());
-    let mut inputs = inputs.into_iter().map(|input| input.tensor);
+    let mut inputs = inputs.into_iter().map(|input| input.in_blocks_of(channels.width).tensor);
     let (first, second) = (inputs.next(), inputs.next());
     let weights = (!weights.is_empty()).then(|| flat(weights));
     let [gain, bias] = gains(&norms);

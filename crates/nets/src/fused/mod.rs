@@ -16,7 +16,7 @@ use std::cell::Cell;
 use std::sync::LazyLock;
 
 use burn::tensor::{DType, Device, Tensor};
-use cdarts_kernels::{Channels, KernelError, Width, Workspace, nas_bench_201};
+use cdarts_kernels::{Channels, KernelError, Width, Workspace};
 use cdarts_space::PlanView;
 
 pub(crate) use cell::{FusedCell, run_cell};
@@ -133,7 +133,7 @@ pub(crate) fn block_width(plan: PlanView<'_>) -> Width {
             let narrowest = cells.map(|cell| cell.channels).min().unwrap_or(0);
             cell_width(narrowest)
         }
-        PlanView::NasBench201(_) => nas_bench_201::WIDTH,
+        PlanView::NasBench201(_) => Width::Eight,
     }
 }
 

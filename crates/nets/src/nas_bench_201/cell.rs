@@ -55,13 +55,10 @@ impl SearchCell {
     pub fn forward(&self, x: State, mixing: &Tensor<2>) -> State {
         let x = match x {
             State::Plain(x) => x,
-            State::Blocked(x) => {
-                let x = x.in_blocks_of(kernels::WIDTH);
-                match run_cell(self.fused(&x, mixing), [x.clone()]) {
-                    Some(output) => return State::Blocked(output),
-                    None => State::Blocked(x).plain(),
-                }
-            }
+            State::Blocked(x) => match run_cell(self.fused(&x, mixing), [x.clone()]) {
+                Some(output) => return State::Blocked(output),
+                None => State::Blocked(x).plain(),
+            },
         };
         State::Plain(nodes(x, |index, x| {
             let weights = mixing.clone().slice([index..index + 1, 0..Op::COUNT]).reshape([Op::COUNT]);
@@ -101,13 +98,10 @@ impl EvalCell {
     pub fn forward(&self, x: State, mut drop_path: Option<&mut DropPath>) -> State {
         let x = match x {
             State::Plain(x) => x,
-            State::Blocked(x) => {
-                let x = x.in_blocks_of(kernels::WIDTH);
-                match run_cell(self.fused(&x, drop_path.as_deref_mut()), [x.clone()]) {
-                    Some(output) => return State::Blocked(output),
-                    None => State::Blocked(x).plain(),
-                }
-            }
+            State::Blocked(x) => match run_cell(self.fused(&x, drop_path.as_deref_mut()), [x.clone()]) {
+                Some(output) => return State::Blocked(output),
+                None => State::Blocked(x).plain(),
+            },
         };
         State::Plain(nodes(x, |index, x| {
             let y = self.ops[index].forward(x.clone());
